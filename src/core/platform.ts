@@ -39,6 +39,8 @@ export interface Alarm {
 export interface Platform {
   /** Monotonic microseconds; never 0, arbitrary origin. */
   nowUs(): number;
+  /** The wall clock in unix seconds, for the validity of certificates only. */
+  unixTimeS(): number;
   /** Opens a port at once. Throws `NetworkingError` with code `BindFailed`. */
   openUdp(options: UdpPortOptions, sink: DatagramSink): UdpPort;
   newAlarm(onFire: (nowUs: number) => void): Alarm;
