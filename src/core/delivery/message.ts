@@ -1,0 +1,61 @@
+// The two records of a message: waiting to be sent, and received. Spec: 03 §3.1, 05 §5.8.
+
+/** GNS's limits. Spec: 03 §3.12. */
+export const MAX_MESSAGE_BYTES = 524_288;
+export const MAX_UNRELIABLE_BYTES = 16_500;
+
+/** A message on its way out. Its payload is ours: nobody else writes to it. */
+export class OutgoingMessage {
+  readonly payload: Uint8Array;
+  readonly number: number;
+  readonly isReliable: boolean;
+  /** Waits for company until then; 0 goes at once. */
+  readonly nagleUntilUs: number;
+  /** Reliable: distance to the number of the reliable message before, and length of the stream header. */
+  readonly numberGap: number;
+  readonly headerBytes: number;
+  /** Reliable: where the header lies in the stream; -1 until the first byte is sent. */
+  streamStart = -1;
+  /** Bytes put into packets so far, header included. */
+  sentBytes = 0;
+
+  constructor(
+    payload: Uint8Array,
+    number: number,
+    isReliable: boolean,
+    nagleUntilUs: number,
+    numberGap: number,
+    headerBytes: number,
+  ) {
+    this.payload = payload;
+    this.number = number;
+    this.isReliable = isReliable;
+    this.nagleUntilUs = nagleUntilUs;
+    this.numberGap = numberGap;
+    this.headerBytes = headerBytes;
+  }
+
+  get totalBytes(): number {
+    return this.headerBytes + this.payload.length;
+  }
+}
+
+/** A received message, as the application gets it. */
+export class IncomingMessage {
+  /** Yours to keep. */
+  readonly data: Uint8Array;
+  /** Counts 1, 2, 3 … per lane and direction, reliable and unreliable together. */
+  readonly messageNumber: number;
+  readonly lane: number;
+  readonly reliable: boolean;
+  /** When the packet that completed it arrived, on the instance's clock. */
+  readonly receivedAtUs: number;
+
+  constructor(data: Uint8Array, messageNumber: number, lane: number, reliable: boolean, receivedAtUs: number) {
+    this.data = data;
+    this.messageNumber = messageNumber;
+    this.lane = lane;
+    this.reliable = reliable;
+    this.receivedAtUs = receivedAtUs;
+  }
+}

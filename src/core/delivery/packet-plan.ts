@@ -1,0 +1,165 @@
+// HOT PATH
+// What goes into the packet that is being filled, before a byte of it is written: only when all is chosen is it known
+// which segment comes last (and so needs no size) and how far the stream segment of each lane reaches.
+// Spec: 03 §3.11 "Filling a packet".
+//
+// Per lane the order on the wire is: retransmissions, one new stretch of the stream, unreliable segments. Reliable
+// segments come first because behind an unreliable one each of them would count as a message number.
+
+import { reliableHeaderBytes, selectLaneBytes, unreliableHeaderBytes } from '../wire/frame-writer.ts';
+import type { OutgoingMessage } from './message.ts';
+import { SendLane, type SentSegment } from './send-lane.ts';
+
+/** A message is not split for less than this. */
+const MIN_SPLIT_BYTES = 16;
+const SIZE_BYTE = 1;
+/** Not worth looking for something that fits. */
+const MIN_RETRANSMISSION_SPACE = 2;
+const MIN_MESSAGE_SPACE = 4;
+
+class LanePart {
+  lane: SendLane = NO_LANE;
+  readonly retransmissions: SentSegment[] = [];
+  /** New stream bytes. */
+  streamBytes = 0;
+  streamHeaderBytes = 0;
+  unreliableSegments = 0;
+  /** End of the last reliable segment, and the last message number, of the context; -1 at its start. */
+  contextEnd = -1;
+  contextMessage = -1;
+  /** The messages that are served, how much of each, and where its piece starts. */
+  readonly messages: OutgoingMessage[] = [];
+  readonly messageBytes: number[] = [];
+  readonly messageStarts: number[] = [];
+}
+
+export class PacketPlan {
+  laneCount = 0;
+  /** By lane index, lane 0 first. */
+  readonly lanes: LanePart[] = [];
+  #space = 0;
+  #left = 0;
+  #maxSegmentBytes = 0;
+
+  begin(spaceBytes: number, maxSegmentBytes: number): void {
+    this.clear();
+    this.#space = this.#left = spaceBytes;
+    this.#maxSegmentBytes = maxSegmentBytes;
+  }
+
+  clear(): void {
+    for (let i = 0; i < this.laneCount; i++) {
+      const part = this.lanes[i]!;
+      part.retransmissions.length = part.messages.length = part.messageBytes.length = part.messageStarts.length = 0;
+      part.streamBytes = part.unreliableSegments = 0;
+      part.contextEnd = part.contextMessage = -1;
+    }
+    this.laneCount = 0;
+  }
+
+  /** Bytes of all that was added. The last segment does without its size byte. */
+  get usedBytes(): number {
+    return this.laneCount === 0 ? 0 : this.#space - this.#left - SIZE_BYTE;
+  }
+
+  segmentsOf(part: LanePart): number {
+    return part.retransmissions.length + (part.streamBytes > 0 ? 1 : 0) + part.unreliableSegments;
+  }
+
+  /** False: there is no room, and nothing else may take the room that is left. */
+  addRetransmission(segment: SentSegment): boolean {
+    if (this.#left <= MIN_RETRANSMISSION_SPACE) return false;
+    const part = this.#partOf(segment.lane);
+    const size = segment.end - segment.start;
+    const header = this.#openingBytes(part) + reliableHeaderBytes(part.contextEnd, segment.start);
+    if (header + size > this.#left) return this.#give(part);
+    part.retransmissions.push(segment);
+    part.contextEnd = segment.end;
+    this.#left -= header + size + SIZE_BYTE;
+    return true;
+  }
+
+  /** Adds the rest of a lane's first unserved message, or as much as fits. False: the packet is full. */
+  addMessage(lane: SendLane, message: OutgoingMessage): boolean {
+    if (this.#left <= MIN_MESSAGE_SPACE) return false;
+    const part = this.#partOf(lane);
+    const added = message.isReliable ? this.#addReliable(part, message) : this.#addUnreliable(part, message);
+    return added || this.#give(part);
+  }
+
+  #addReliable(part: LanePart, message: OutgoingMessage): boolean {
+    const rest = message.totalBytes - message.sentBytes;
+    const isFirst = part.streamBytes === 0;
+    const header = isFirst ? this.#openingBytes(part) + reliableHeaderBytes(part.contextEnd, part.lane.streamEnd) : 0;
+    // The stretch that is open already has paid for its header and size byte; the last segment gets its size byte back.
+    const room = Math.min(
+      isFirst ? this.#left - header : this.#left + SIZE_BYTE,
+      this.#maxSegmentBytes - part.streamBytes,
+    );
+    let size = rest;
+    if (rest > room) {
+      // A header is never split from the first byte of its message.
+      const least = Math.min(MIN_SPLIT_BYTES, rest) + (message.sentBytes === 0 ? message.headerBytes : 0);
+      if (room < least) return false;
+      size = room;
+    }
+    part.streamBytes += size;
+    this.#serve(part, message, size);
+    this.#left -= size + (isFirst ? header + SIZE_BYTE : 0);
+    return size === rest;
+  }
+
+  #addUnreliable(part: LanePart, message: OutgoingMessage): boolean {
+    const rest = message.payload.length - message.sentBytes;
+    const header =
+      this.#openingBytes(part) + unreliableHeaderBytes(part.contextMessage, message.number, message.sentBytes);
+    const room = this.#left - header;
+    let size = rest;
+    if (rest > room) {
+      if (room < Math.min(MIN_SPLIT_BYTES, rest)) return false;
+      size = room;
+    }
+    part.unreliableSegments++;
+    part.contextMessage = message.number;
+    this.#serve(part, message, size);
+    this.#left -= header + size + SIZE_BYTE;
+    return size === rest;
+  }
+
+  #serve(part: LanePart, message: OutgoingMessage, bytes: number): void {
+    part.messages.push(message);
+    part.messageBytes.push(bytes);
+    part.messageStarts.push(message.sentBytes);
+  }
+
+  /** Cost of selecting the lane, for the first segment on it. */
+  #openingBytes(part: LanePart): number {
+    return part.lane.index === 0 || this.segmentsOf(part) > 0 ? 0 : selectLaneBytes(part.lane.index);
+  }
+
+  #partOf(lane: SendLane): LanePart {
+    for (let i = 0; i < this.laneCount; i++) if (this.lanes[i]!.lane === lane) return this.lanes[i]!;
+    let part = this.lanes[this.laneCount];
+    if (part === undefined) {
+      part = new LanePart();
+      this.lanes.push(part);
+    }
+    part.lane = lane;
+    // Keep them in lane order: a lane below those chosen before moves up.
+    let at = this.laneCount++;
+    for (; at > 0 && this.lanes[at - 1]!.lane.index > lane.index; at--) this.lanes[at] = this.lanes[at - 1]!;
+    this.lanes[at] = part;
+    return part;
+  }
+
+  /** Takes back a lane that was opened for nothing. */
+  #give(part: LanePart): false {
+    if (this.segmentsOf(part) > 0) return false;
+    const at = this.lanes.indexOf(part);
+    this.lanes.copyWithin(at, at + 1, this.laneCount);
+    this.lanes[--this.laneCount] = part;
+    return false;
+  }
+}
+
+const NO_LANE = new SendLane(-1);

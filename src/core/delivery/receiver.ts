@@ -1,0 +1,135 @@
+// HOT PATH
+// The receiving half of delivery: the lanes, and the queue of messages that the application has not taken yet.
+// Spec: 03 §3.7.
+
+import { Fifo } from '../base/fifo.ts';
+import { Outcome } from '../wire/frames.ts';
+import { IncomingMessage } from './message.ts';
+import { type MessageSink, ReceiveLane, type ReceiveSettings } from './receive-lane.ts';
+
+export class Receiver implements MessageSink {
+  readonly settings: ReceiveSettings;
+  /** While lingering nobody can read: reliable data is acknowledged and thrown away, unreliable data is refused. */
+  isDiscarding = false;
+  queuedBytes = 0;
+  readonly #queue = new Fifo<IncomingMessage>();
+  readonly #lanes = new Map<number, ReceiveLane>();
+  #lane = this.#laneOf(0);
+  #nowUs = 0;
+  /** Some lane holds a whole message that the queue had no room for. */
+  #isHeldBack = false;
+
+  constructor(settings: ReceiveSettings) {
+    this.settings = settings;
+  }
+
+  get queuedMessages(): number {
+    return this.#queue.length;
+  }
+
+  /** The selected lane, for expanding the numbers on the wire. */
+  get highestMessage(): number {
+    return this.#lane.highestMessage;
+  }
+  get streamEnd(): number {
+    return this.#lane.streamEnd;
+  }
+
+  /** A reliable message has begun to arrive and is not complete. */
+  get hasPartialMessage(): boolean {
+    for (const lane of this.#lanes.values()) if (lane.bufferedBytes > 0) return true;
+    return false;
+  }
+
+  get violation(): string {
+    return this.#lane.violation;
+  }
+
+  beginPacket(nowUs: number): void {
+    this.#nowUs = nowUs;
+  }
+
+  selectLane(index: number): void {
+    this.#lane = this.#laneOf(index);
+  }
+
+  #laneOf(index: number): ReceiveLane {
+    let lane = this.#lanes.get(index);
+    if (lane === undefined) {
+      lane = new ReceiveLane(index);
+      this.#lanes.set(index, lane);
+    }
+    return lane;
+  }
+
+  onUnreliable(
+    message: number,
+    offset: number,
+    isLast: boolean,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): Outcome {
+    if (this.isDiscarding) return Outcome.Refused;
+    return this.#lane.onUnreliable(message, offset, isLast, bytes, start, end, this);
+  }
+
+  onReliable(position: number, bytes: Uint8Array, start: number, end: number): Outcome {
+    if (this.isDiscarding) return Outcome.Ok;
+    return this.#lane.onReliable(position, bytes, start, end, this);
+  }
+
+  deliver(payload: Uint8Array, number: number, lane: number, isReliable: boolean): boolean {
+    const { recvBufferMessages, recvBufferBytes } = this.settings;
+    if (this.#queue.length >= recvBufferMessages || this.queuedBytes + payload.length > recvBufferBytes) {
+      if (isReliable) this.#isHeldBack = true;
+      return false;
+    }
+    const message = new IncomingMessage(payload, number, lane, isReliable, this.#nowUs);
+    this.#queue.insertAt(this.#placeOf(message), message);
+    this.queuedBytes += payload.length;
+    return true;
+  }
+
+  /** At the end, unless a higher number of the same lane is still unread: then before the first such. */
+  #placeOf(message: IncomingMessage): number {
+    let place = this.#queue.tail;
+    for (let at = this.#queue.tail - 1; at >= this.#queue.head; at--) {
+      const queued = this.#queue.at(at)!;
+      if (queued.lane !== message.lane) continue;
+      if (queued.messageNumber <= message.messageNumber) break;
+      place = at;
+    }
+    return place;
+  }
+
+  take(): IncomingMessage | undefined {
+    const message = this.#queue.shift();
+    if (message !== undefined) this.queuedBytes -= message.data.length;
+    return message;
+  }
+
+  /** Fetches into the queue what had no room before. Not Ok if the stream turns out to be broken. */
+  resume(nowUs: number): Outcome {
+    if (!this.#isHeldBack) return Outcome.Ok;
+    this.#isHeldBack = false;
+    this.#nowUs = nowUs;
+    for (const lane of this.#lanes.values()) {
+      this.#lane = lane;
+      if (lane.resume(this) === Outcome.Fatal) return Outcome.Fatal;
+    }
+    return Outcome.Ok;
+  }
+
+  /** The connection is over: pieces are of no use, whole messages may still be read. */
+  dropPartial(): void {
+    this.#lanes.clear();
+    this.#isHeldBack = false;
+    this.#lane = this.#laneOf(0);
+  }
+
+  dropUnread(): void {
+    this.#queue.clear();
+    this.queuedBytes = 0;
+  }
+}

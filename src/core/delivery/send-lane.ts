@@ -1,0 +1,193 @@
+// HOT PATH
+// One lane's outgoing side: the queue of messages, and the reliable stream with what is unacknowledged of it.
+// Spec: 03 §3.10, §3.11.
+//
+// A segment is a range of the stream that went out in one packet. Unlike GNS we let a segment span several messages: a
+// packet of small messages then costs one header and one record. Receivers must take that (03 §3.3).
+
+import { EMPTY_BYTES } from '../base/bytes.ts';
+import { Fifo } from '../base/fifo.ts';
+import type { FrameWriter } from '../wire/frame-writer.ts';
+import { streamHeaderBytes, writeStreamHeader } from '../wire/stream-header.ts';
+import { OutgoingMessage } from './message.ts';
+
+export const SegmentState = { InFlight: 0, Lost: 1, Acked: 2 } as const;
+export type SegmentState = (typeof SegmentState)[keyof typeof SegmentState];
+
+/** A range of a lane's stream that was sent; always retransmitted whole. Pooled. */
+export class SentSegment {
+  lane: SendLane = NO_LANE;
+  /** Place in the lane's `segments`. */
+  sequence = 0;
+  start = 0;
+  end = 0;
+  state: SegmentState = SegmentState.InFlight;
+  /** The packet that carried it last. */
+  packetNumber = 0;
+  /** How many packet records still point here. */
+  references = 0;
+}
+
+export class SendLane {
+  readonly index: number;
+  /** Messages not yet wholly put into packets. */
+  readonly queue = new Fifo<OutgoingMessage>();
+  /** Reliable messages of which something was sent and not all is acknowledged, in stream order. */
+  readonly unacked = new Fifo<OutgoingMessage>();
+  /** Segments not yet acknowledged, or behind one that is not, in stream order. */
+  readonly segments = new Fifo<SentSegment>();
+  pendingReliableBytes = 0;
+  pendingUnreliableBytes = 0;
+  /** Sent and not acknowledged, lost segments excluded (these are pending again). */
+  inFlightBytes = 0;
+  lostSegments = 0;
+  lostBytes = 0;
+  /** Position of the next new stream byte; the first byte of a stream has position 1. */
+  streamEnd = 1;
+  /** Everything before this position is acknowledged. */
+  ackedEnd = 1;
+  #lastNumber = 0;
+  #lastReliableNumber = 0;
+  /** No lost segment has a lower sequence. */
+  #lostFrom = 0;
+  #header = EMPTY_BYTES;
+
+  constructor(index: number) {
+    this.index = index;
+  }
+
+  /** How far the stream is ahead of what is acknowledged. */
+  get unackedSpan(): number {
+    return this.streamEnd - this.ackedEnd;
+  }
+
+  /** Takes over `payload`; returns the message. */
+  enqueue(payload: Uint8Array, isReliable: boolean, nagleUntilUs: number): OutgoingMessage {
+    const number = ++this.#lastNumber;
+    const gap = number - this.#lastReliableNumber;
+    const headerBytes = isReliable ? streamHeaderBytes(gap, payload.length) : 0;
+    const message = new OutgoingMessage(payload, number, isReliable, nagleUntilUs, gap, headerBytes);
+    if (isReliable) {
+      this.#lastReliableNumber = number;
+      this.pendingReliableBytes += message.totalBytes;
+    } else {
+      this.pendingUnreliableBytes += message.totalBytes;
+    }
+    this.queue.push(message);
+    return message;
+  }
+
+  /** Something of the first queued message goes into a packet. A reliable one gets its place in the stream. */
+  commit(message: OutgoingMessage, bytes: number): void {
+    if (message.isReliable) {
+      if (message.streamStart < 0) {
+        message.streamStart = this.streamEnd;
+        this.unacked.push(message);
+      }
+      this.streamEnd += bytes;
+      this.pendingReliableBytes -= bytes;
+      this.inFlightBytes += bytes;
+    } else {
+      this.pendingUnreliableBytes -= bytes;
+    }
+    message.sentBytes += bytes;
+    if (message.sentBytes === message.totalBytes) this.queue.shift();
+  }
+
+  /** Remembers that `packetNumber` carried the new stream bytes [start, streamEnd). */
+  recordNew(segment: SentSegment, start: number, packetNumber: number): void {
+    segment.lane = this;
+    segment.start = start;
+    segment.end = this.streamEnd;
+    segment.state = SegmentState.InFlight;
+    segment.packetNumber = packetNumber;
+    segment.references = 0;
+    segment.sequence = this.segments.push(segment);
+  }
+
+  markLost(segment: SentSegment): void {
+    segment.state = SegmentState.Lost;
+    this.lostSegments++;
+    this.lostBytes += segment.end - segment.start;
+    this.inFlightBytes -= segment.end - segment.start;
+    if (segment.sequence < this.#lostFrom) this.#lostFrom = segment.sequence;
+  }
+
+  markRetransmitted(segment: SentSegment, packetNumber: number): void {
+    this.#forgetLoss(segment);
+    segment.state = SegmentState.InFlight;
+    segment.packetNumber = packetNumber;
+    this.inFlightBytes += segment.end - segment.start;
+  }
+
+  /** The first lost segment at or behind `sequence`, in stream order. */
+  nextLost(sequence: number): SentSegment | undefined {
+    if (this.lostSegments === 0) return undefined;
+    const from = Math.max(sequence, this.#lostFrom, this.segments.head);
+    for (let at = from; at < this.segments.tail; at++) {
+      const segment = this.segments.at(at)!;
+      if (segment.state !== SegmentState.Lost) continue;
+      if (sequence <= this.#lostFrom) this.#lostFrom = at;
+      return segment;
+    }
+    return undefined;
+  }
+
+  markAcked(segment: SentSegment): void {
+    if (segment.state === SegmentState.Lost) this.#forgetLoss(segment);
+    else this.inFlightBytes -= segment.end - segment.start;
+    segment.state = SegmentState.Acked;
+  }
+
+  /** Removes the first segment if it is acknowledged, and the messages that are complete with it. */
+  shiftAcked(): SentSegment | undefined {
+    const first = this.segments.peek();
+    if (first === undefined || first.state !== SegmentState.Acked) return undefined;
+    this.segments.shift();
+    this.ackedEnd = first.end;
+    for (let message = this.unacked.peek(); message !== undefined; message = this.unacked.peek()) {
+      if (message.streamStart + message.totalBytes > first.end) break;
+      this.unacked.shift();
+    }
+    return first;
+  }
+
+  #forgetLoss(segment: SentSegment): void {
+    this.lostSegments--;
+    this.lostBytes -= segment.end - segment.start;
+  }
+
+  /** Writes the stream bytes [start, end), all of which were committed and are not yet acknowledged. */
+  writeStream(writer: FrameWriter, start: number, end: number): void {
+    let at = start;
+    for (let sequence = this.#messageAt(start); at < end; sequence++) {
+      const message = this.unacked.at(sequence)!;
+      const bodyStart = message.streamStart + message.headerBytes;
+      if (at < bodyStart) {
+        if (this.#header.length === 0) this.#header = new Uint8Array(16);
+        writeStreamHeader(this.#header, 0, message.numberGap, message.payload.length);
+        writer.append(this.#header, at - message.streamStart, Math.min(end, bodyStart) - message.streamStart);
+        at = Math.min(end, bodyStart);
+      }
+      const stop = Math.min(end, message.streamStart + message.totalBytes);
+      if (stop > at) writer.append(message.payload, at - bodyStart, stop - bodyStart);
+      at = Math.max(at, stop);
+    }
+  }
+
+  /** Sequence of the unacknowledged message that holds this stream position. */
+  #messageAt(position: number): number {
+    let low = this.unacked.head;
+    let high = this.unacked.tail - 1;
+    // New data is at the very end nearly always.
+    if (this.unacked.at(high)!.streamStart <= position) return high;
+    while (low < high) {
+      const middle = low + Math.ceil((high - low) / 2);
+      if (this.unacked.at(middle)!.streamStart <= position) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+}
+
+const NO_LANE = new SendLane(-1);

@@ -1,0 +1,79 @@
+// HOT PATH
+// What every packet carried that the peer may still acknowledge, keyed by packet number. Spec: 03 §3.10.
+
+import type { SentSegment } from './send-lane.ts';
+
+/** One packet sent. Reused in place: a ring of them grows with what is in flight. */
+export class PacketRecord {
+  number = -1;
+  sentAtUs = 0;
+  /** Neither acknowledged nor counted as lost, and something in it is worth sending again. */
+  isInFlight = false;
+  /** Statistics that it carried (the connection's own marks, 0 for none). */
+  statsMark = 0;
+  readonly segments: SentSegment[] = [];
+}
+
+export class SentPackets {
+  #ring: PacketRecord[] = [];
+  #mask = -1;
+  /** Lowest number that may have a record. */
+  oldest = 0;
+  /** Number of the packet sent next. */
+  next = 0;
+
+  /** Packets before `next` have no record. */
+  start(next: number): void {
+    this.oldest = this.next = next;
+  }
+
+  /** The record for the packet sent now, empty. Numbers go up by one. */
+  add(nowUs: number): PacketRecord {
+    if (this.next - this.oldest > this.#mask) this.#grow();
+    const record = this.#ring[this.next & this.#mask]!;
+    record.number = this.next++;
+    record.sentAtUs = nowUs;
+    record.isInFlight = false;
+    record.statsMark = 0;
+    return record;
+  }
+
+  get(number: number): PacketRecord | undefined {
+    if (number < this.oldest || number >= this.next) return undefined;
+    const record = this.#ring[number & this.#mask]!;
+    return record.number === number ? record : undefined;
+  }
+
+  /** After an acknowledgement. The caller has let go of the segments. */
+  remove(record: PacketRecord): void {
+    record.number = -1;
+    record.isInFlight = false;
+    record.segments.length = 0;
+    this.skipRemoved();
+  }
+
+  /** Moves `oldest` up to a record that exists. */
+  skipRemoved(): void {
+    while (this.oldest < this.next && this.#ring[this.oldest & this.#mask]!.number !== this.oldest) this.oldest++;
+  }
+
+  clear(): void {
+    this.#ring = [];
+    this.#mask = -1;
+    this.oldest = this.next;
+  }
+
+  #grow(): void {
+    const ring: PacketRecord[] = [];
+    const size = Math.max(8, (this.#mask + 1) * 2);
+    for (let i = 0; i < size; i++) ring.push(NO_RECORD);
+    for (let number = this.oldest; number < this.next; number++) {
+      ring[number & (size - 1)] = this.#ring[number & this.#mask]!;
+    }
+    for (let i = 0; i < size; i++) if (ring[i] === NO_RECORD) ring[i] = new PacketRecord();
+    this.#ring = ring;
+    this.#mask = size - 1;
+  }
+}
+
+const NO_RECORD = new PacketRecord();

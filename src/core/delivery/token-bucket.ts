@@ -1,0 +1,49 @@
+// HOT PATH
+// Keeps what is sent to the configured rate, in bytes of UDP payload. Spec: 03 §3.11.
+
+const BURST_BYTES = 1248;
+/** A timer that is late must not cost rate; one that is later than this was not a timer but a stall. */
+const MAX_CATCH_UP_US = 50_000;
+
+export class TokenBucket {
+  rateBytesPerSec = 262_144;
+  #tokens = BURST_BYTES;
+  #refilledAtUs = 0;
+  #wasBusy = false;
+
+  start(nowUs: number): void {
+    this.#tokens = BURST_BYTES;
+    this.#refilledAtUs = nowUs;
+  }
+
+  /** `isBusy`: data waits from here on, so that credit earned while the timer is late will be kept. */
+  refill(nowUs: number, isBusy: boolean): void {
+    const earned = ((nowUs - this.#refilledAtUs) * this.rateBytesPerSec) / 1e6;
+    this.#refilledAtUs = nowUs;
+    const burst = this.#wasBusy ? Math.max(BURST_BYTES, (this.rateBytesPerSec * MAX_CATCH_UP_US) / 1e6) : BURST_BYTES;
+    this.#tokens = Math.min(this.#tokens + earned, burst);
+    this.#wasBusy = isBusy;
+  }
+
+  /** Data may go: a packet may take the balance below zero once. */
+  get isOpen(): boolean {
+    return this.#tokens >= 0;
+  }
+
+  spend(bytes: number): void {
+    this.#tokens -= bytes;
+  }
+
+  /** Puts the next data off, after the network refused a packet. */
+  penalize(us: number): void {
+    this.#tokens = Math.min(this.#tokens, -(us * this.rateBytesPerSec) / 1e6);
+  }
+
+  /** When data may go. `nowUs` is the time of the last refill. */
+  openAtUs(nowUs: number): number {
+    return this.#tokens >= 0 ? nowUs : nowUs + Math.ceil((-this.#tokens / this.rateBytesPerSec) * 1e6) + SLACK_US;
+  }
+}
+
+/** Rounding must not wake us a moment too early. */
+const SLACK_US = 25;
