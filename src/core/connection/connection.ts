@@ -1,0 +1,453 @@
+// One connection: owns the parts, wires them, and keeps the state machine. Datagrams, commands and the time go in;
+// datagrams, a deadline and events come out. Spec: 00, 01 §1.6 – §1.10, 04.
+
+import { IpAddress } from '../base/address.ts';
+import { Fifo } from '../base/fifo.ts';
+import type { Identity } from '../base/identity.ts';
+import { NEVER, US_PER_MS } from '../base/time.ts';
+import type { ConfigScope } from '../config/scope.ts';
+import type { IncomingMessage } from '../delivery/message.ts';
+import type { Refusal } from '../delivery/sender.ts';
+import {
+  type ConnectionClosed,
+  type ConnectRequest,
+  type ControlPacket,
+  encodeControlPacket,
+  type NoConnection,
+} from '../wire/control-packets.ts';
+import { recipientOf } from '../wire/data-packet.ts';
+import { Outcome } from '../wire/frames.ts';
+import { CloseNotice } from './close-notice.ts';
+import { DataPath } from './data-path.ts';
+import { applicationEnd, EndReason } from './end-reason.ts';
+import { dataPathSettings, type Environment, type Path, type TransmitSlot } from './environment.ts';
+import { type ConnectionInfo, connectionFlags } from './info.ts';
+import { type ConnectionState, FACTS, TRANSITIONS, type Trigger, visibleState } from './state-table.ts';
+import { ClientHandshake, type ClientStep, firstPacketNumber, ServerHandshake, type Session } from './udp-handshake.ts';
+
+/** A change, hidden states included; `info` is what held at that moment. */
+export interface StateChange {
+  readonly from: ConnectionState;
+  readonly to: ConnectionState;
+  readonly info: ConnectionInfo;
+  /** Reliable bytes that the peer had not acknowledged then; nobody keeps them once the connection has ended. */
+  readonly undeliveredBytes: number;
+}
+
+/** The same states, or none, as far as the application sees them. */
+export function isVisibleChange(change: StateChange): boolean {
+  return visibleState(change.from) !== visibleState(change.to);
+}
+
+/** Why a message was not taken, beside what delivery says. */
+export type SendRefusal = Refusal | 'closed' | 'ended' | 'notConnected';
+export type AcceptResult = 'ok' | 'notIncoming' | 'notConnecting' | 'handshakeFailed';
+
+const HANDSHAKE_RETRY_US = 500 * US_PER_MS;
+const FIN_WAIT_US = 5_000 * US_PER_MS;
+
+export class Connection {
+  readonly id: number;
+  readonly isIncoming: boolean;
+  readonly config: ConfigScope;
+  readonly data: DataPath;
+  readonly #env: Environment;
+  path: Path;
+  #state: ConnectionState = 'None';
+  #stateSinceUs = 0;
+  #remoteId = 0;
+  #identity: Identity | undefined;
+  #endReason = 0;
+  #endDebug = '';
+  /** The last we were told is that the peer closed: what we still say is NoConnection. */
+  #peerClosed = false;
+  #isEncrypted = false;
+  #isAuthenticated = false;
+  #client: ClientHandshake | undefined;
+  #server: ServerHandshake | undefined;
+  #session: Session | undefined;
+  #handshakeDueUs = NEVER;
+  #configRevision = -1;
+  readonly #notice = new CloseNotice();
+  readonly #outbox = new Fifo<ControlPacket>();
+  readonly #events = new Fifo<StateChange>();
+
+  constructor(env: Environment, config: ConfigScope, id: number, isIncoming: boolean, path: Path) {
+    this.#env = env;
+    this.config = config;
+    this.id = id;
+    this.isIncoming = isIncoming;
+    this.path = path;
+    this.data = new DataPath(dataPathSettings(config));
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+  get remoteId(): number {
+    return this.#remoteId;
+  }
+  get identity(): Identity | undefined {
+    return this.#identity;
+  }
+  get env(): Environment {
+    return this.#env;
+  }
+
+  /** In FinWait: the peer has confirmed that it knows of the close, or cannot be expected to. */
+  get isCloseConfirmed(): boolean {
+    return this.#notice.isConfirmed || this.#peerClosed;
+  }
+
+  get info(): ConnectionInfo {
+    return {
+      state: visibleState(this.#state),
+      endReason: this.#endReason,
+      endDebug: this.#endDebug,
+      remoteIdentity: this.#identity,
+      remoteAddress: IpAddress.fromNet(this.path.remote),
+      isIncoming: this.isIncoming,
+      flags: connectionFlags(this.path.remote, this.#isAuthenticated, this.#isEncrypted),
+    };
+  }
+
+  // ---- commands of the application
+
+  /** Begins to connect. */
+  connect(nowUs: number): void {
+    this.#client = new ClientHandshake(this.#env, this.config, this.id, this.path.remote);
+    this.#apply('start', nowUs);
+    this.#lockSecurity();
+    this.#handshakeDueUs = nowUs;
+    this.handleTimeout(nowUs);
+  }
+
+  /** Enters a client's request; false if its credentials are not acceptable, and the connection is of no use. */
+  receiveRequest(request: ConnectRequest, identity: Identity, length: number, nowUs: number): boolean {
+    const { roundTrip, received } = this.data.stats;
+    this.#server = ServerHandshake.begin(this.#env, this.config, this.path.remote, request, identity, roundTrip, nowUs);
+    if (this.#server === undefined) return false;
+    received.note(length);
+    this.#identity = identity;
+    this.#remoteId = request.clientConnectionId;
+    this.#isAuthenticated = this.#server.isAuthenticated;
+    this.#apply('start', nowUs);
+    return true;
+  }
+
+  accept(nowUs: number): AcceptResult {
+    if (!this.isIncoming) return 'notIncoming';
+    if (this.#state !== 'Connecting') return 'notConnecting';
+    this.#lockSecurity();
+    const session = this.#server!.accept(this.id);
+    if ('reason' in session) {
+      this.#fail(session.reason, session.debug, nowUs);
+      return 'handshakeFailed';
+    }
+    this.#outbox.push(this.#server!.connectOk(this.id, nowUs));
+    this.#establish(session, nowUs);
+    return 'ok';
+  }
+
+  /** Queues a message whose payload is ours from here on; returns its number, or why it was not taken. */
+  send(
+    payload: Uint8Array,
+    isReliable: boolean,
+    noNagle: boolean,
+    noDelay: boolean,
+    lane: number,
+    nowUs: number,
+  ): number | SendRefusal {
+    if (!FACTS[this.#state].isVisible) return 'closed';
+    if (!FACTS[this.#state].isActive) return 'ended';
+    if (noDelay && this.#state !== 'Connected') return 'notConnected';
+    this.#refreshSettings();
+    return this.data.delivery.enqueue(payload, isReliable, noNagle || noDelay, lane, nowUs);
+  }
+
+  flush(nowUs: number): 'ok' | 'closed' | 'ended' | 'notConnected' {
+    if (!FACTS[this.#state].isVisible) return 'closed';
+    if (!FACTS[this.#state].isActive) return 'ended';
+    this.data.delivery.flush(nowUs);
+    return this.#state === 'Connected' ? 'ok' : 'notConnected';
+  }
+
+  /** The next unread message. Taking messages makes room for those that had to wait. */
+  receive(nowUs: number): IncomingMessage | undefined {
+    const { receiver } = this.data.delivery;
+    const message = receiver.take();
+    if (message !== undefined && FACTS[this.#state].carriesData && receiver.resume(nowUs) === Outcome.Fatal) {
+      this.#fail(EndReason.Misc_InternalError, receiver.violation, nowUs);
+    }
+    return message;
+  }
+
+  /** False if the application had closed it already. */
+  close(reason: number, debug: string, linger: boolean, nowUs: number): boolean {
+    if (!FACTS[this.#state].isVisible) return false;
+    if (FACTS[this.#state].isActive) this.#setEnd(applicationEnd(reason, debug));
+    const mustFlush = linger && this.#state === 'Connected' && this.data.delivery.undeliveredBytes > 0;
+    if (mustFlush) this.data.delivery.flush(nowUs);
+    this.#apply(mustFlush ? 'closeLinger' : 'close', nowUs);
+    return true;
+  }
+
+  /** A local problem that only the owner can see. */
+  fail(reason: number, debug: string, nowUs: number): void {
+    this.#fail(reason, debug, nowUs);
+  }
+
+  /** The peer has begun anew from the same address: this connection is over and says nothing more. */
+  supersede(nowUs: number): void {
+    this.#peerEnded(
+      EndReason.Misc_PeerSentNoConnection,
+      'The peer started a new connection from the same address',
+      nowUs,
+    );
+    this.#notice.mute();
+    this.#outbox.clear();
+  }
+
+  /** Gone at once and without a word. */
+  destroy(nowUs: number): void {
+    if (this.#state !== 'Dead') this.#apply('destroy', nowUs);
+  }
+
+  // ---- datagrams in
+
+  /** A data packet from the peer's address. */
+  handleData(bytes: Uint8Array, length: number, nowUs: number): void {
+    this.data.stats.received.note(length);
+    const recipient = recipientOf(bytes);
+    if (recipient !== this.id) {
+      if (this.#env.mayAnswerStray(nowUs))
+        this.#say({ kind: 'noConnection', fromConnectionId: recipient, toConnectionId: 0 });
+    } else if (FACTS[this.#state].carriesData) {
+      const violation = this.data.receive(bytes, length, nowUs);
+      if (violation !== undefined) this.#fail(violation.reason, violation.debug, nowUs);
+      else this.#checkFlushed(nowUs);
+    } else if (!FACTS[this.#state].isActive) {
+      this.#sayClosed();
+    }
+  }
+
+  /** Any other datagram from the peer's address; `packet` is what it means, undefined if that is nothing. */
+  handleControl(packet: ControlPacket | undefined, length: number, nowUs: number): void {
+    this.data.stats.received.note(length);
+    if (FACTS[this.#state].carriesData) this.data.liveness.onReceived(nowUs);
+    if (packet === undefined) return;
+    switch (packet.kind) {
+      case 'challengeRequest':
+        if (packet.connectionId === this.#remoteId) this.#answerRequest(nowUs);
+        break;
+      case 'connectRequest':
+        if (packet.clientConnectionId === this.#remoteId) this.#answerRequest(nowUs);
+        break;
+      case 'challengeReply':
+        if (this.#client === undefined || this.#state !== 'Connecting') return;
+        this.#take(this.#client.onChallengeReply(packet, this.data.stats.roundTrip, nowUs), nowUs);
+        break;
+      case 'connectOk':
+        if (this.#client === undefined) return;
+        if (this.#state === 'Connecting') {
+          this.#take(this.#client.onConnectOk(packet, this.data.stats.roundTrip, this.#identity, nowUs), nowUs);
+        } else if (!FACTS[this.#state].isActive && this.#client.identityOf(packet) !== undefined) this.#sayClosed();
+        break;
+      case 'connectionClosed':
+        this.#onConnectionClosed(packet, nowUs);
+        break;
+      case 'noConnection':
+        this.#onNoConnection(packet, nowUs);
+    }
+  }
+
+  /** The client did not hear our reply, or does not know that we closed. */
+  #answerRequest(nowUs: number): void {
+    if (!FACTS[this.#state].isActive) this.#sayClosed();
+    else if (this.#server !== undefined && FACTS[this.#state].carriesData)
+      this.#outbox.push(this.#server.connectOk(this.id, nowUs));
+  }
+
+  #take(step: ClientStep | undefined, nowUs: number): void {
+    if (step === undefined) return;
+    if (step.kind === 'send') {
+      this.#say(step.packet);
+      this.#handshakeDueUs = nowUs + HANDSHAKE_RETRY_US;
+    } else if (step.kind === 'fail') {
+      this.#fail(step.failure.reason, step.failure.debug, nowUs);
+    } else {
+      this.#establish(step.session, nowUs);
+    }
+  }
+
+  #onConnectionClosed(packet: ConnectionClosed, nowUs: number): void {
+    const { toConnectionId: to, fromConnectionId: from } = packet;
+    const isOurs = to === this.id || (to === 0 && from !== 0 && from === this.#remoteId);
+    if (isOurs || this.#env.mayAnswerStray(nowUs)) {
+      this.#say({ kind: 'noConnection', fromConnectionId: to, toConnectionId: from });
+    }
+    if (isOurs)
+      this.#peerEnded(packet.reason, packet.debug === '' ? 'The peer closed the connection' : packet.debug, nowUs);
+  }
+
+  #onNoConnection(packet: NoConnection, nowUs: number): void {
+    if (packet.toConnectionId !== this.id || packet.fromConnectionId !== this.#remoteId) return;
+    this.#peerEnded(EndReason.Misc_PeerSentNoConnection, 'The peer does not know this connection', nowUs);
+  }
+
+  #peerEnded(reason: number, debug: string, nowUs: number): void {
+    this.#notice.confirm();
+    if (TRANSITIONS[this.#state].peerClose === 'ClosedByPeer' && this.#state !== 'ClosedByPeer') {
+      this.#setEnd({ reason, debug });
+      this.#peerClosed = true;
+    }
+    if (TRANSITIONS[this.#state].peerClose !== undefined) this.#apply('peerClose', nowUs);
+  }
+
+  // ---- time
+
+  /** Call at `nextTimeoutUs`, or whenever it suits. */
+  handleTimeout(nowUs: number): void {
+    if (this.#state === 'Connecting') this.#onConnectingTime(nowUs);
+    else if (FACTS[this.#state].carriesData) {
+      this.#refreshSettings();
+      if (this.data.onTime(nowUs))
+        this.#fail(EndReason.Misc_Timeout, 'Connection timed out: nothing was heard from the peer', nowUs);
+      else this.#checkFlushed(nowUs);
+    } else if (this.#state === 'FinWait' && nowUs >= this.#stateSinceUs + FIN_WAIT_US) this.#apply('expire', nowUs);
+  }
+
+  #onConnectingTime(nowUs: number): void {
+    const obstacle = this.#client?.obstacle;
+    if (obstacle !== undefined) this.#fail(obstacle.reason, obstacle.debug, nowUs);
+    else if (nowUs >= this.#connectingEndUs()) {
+      const debug = this.isIncoming
+        ? 'The application did not accept or reject in time'
+        : 'Timed out attempting to connect';
+      this.#fail(EndReason.Misc_Timeout, debug, nowUs);
+    } else if (nowUs >= this.#handshakeDueUs) {
+      this.#say(this.#client!.challengeRequest(nowUs));
+      this.#handshakeDueUs = nowUs + HANDSHAKE_RETRY_US;
+    }
+  }
+
+  #connectingEndUs(): number {
+    return this.#stateSinceUs + this.config.get('timeoutInitial') * US_PER_MS;
+  }
+
+  nextTimeoutUs(nowUs: number): number {
+    if (this.#outbox.length > 0) return nowUs;
+    if (this.#state === 'Connecting') return Math.min(this.#handshakeDueUs, this.#connectingEndUs());
+    if (FACTS[this.#state].carriesData) {
+      this.#refreshSettings();
+      return this.data.nextTimeoutUs(nowUs);
+    }
+    return Math.min(this.#notice.dueUs, this.#state === 'FinWait' ? this.#stateSinceUs + FIN_WAIT_US : NEVER);
+  }
+
+  // ---- datagrams and events out
+
+  /** Fills `slot` with the next datagram; false if none is due. */
+  pollTransmit(slot: TransmitSlot, nowUs: number): boolean {
+    if (this.#notice.isDue(nowUs)) this.#sayClosed();
+    const packet = this.#outbox.shift();
+    if (packet !== undefined) slot.length = encodeControlPacket(packet, slot.bytes);
+    else if (FACTS[this.#state].carriesData) slot.length = this.data.transmit(slot.bytes, this.#remoteId, nowUs);
+    else return false;
+    if (slot.length === 0) return false;
+    slot.path = this.path;
+    this.data.stats.sent.note(slot.length);
+    return true;
+  }
+
+  /** The datagram filled last could not be sent. */
+  onSendFailed(): void {
+    this.data.delivery.onSendFailed();
+  }
+
+  pollEvent(): StateChange | undefined {
+    return this.#events.shift();
+  }
+
+  #say(packet: ControlPacket): void {
+    if (this.#outbox.length < MAX_OUTBOX) this.#outbox.push(packet);
+  }
+
+  /** The closing reply: whatever came, this is how things stand. */
+  #sayClosed(): void {
+    if (this.#notice.isMuted) return;
+    const ids = { fromConnectionId: this.id, toConnectionId: this.#remoteId };
+    if (this.#peerClosed) this.#say({ kind: 'noConnection', ...ids });
+    else this.#say({ kind: 'connectionClosed', ...ids, reason: this.#endReason, debug: this.#endDebug });
+  }
+
+  // ---- the state machine
+
+  #establish(session: Session, nowUs: number): void {
+    const { ciphers } = session;
+    this.#session = session;
+    this.#remoteId = session.remoteId;
+    this.#identity = session.identity;
+    this.#isAuthenticated = session.isAuthenticated;
+    this.#isEncrypted = ciphers.isEncrypted;
+    this.#handshakeDueUs = NEVER;
+    this.data.start(ciphers.sealer, ciphers.opener, firstPacketNumber(session.protocolVersion), nowUs);
+    this.#apply('establish', nowUs);
+  }
+
+  get remoteProtocolVersion(): number {
+    return this.#session === undefined ? 0 : this.#session.protocolVersion;
+  }
+
+  #fail(reason: number, debug: string, nowUs: number): void {
+    if (FACTS[this.#state].isActive) this.#setEnd({ reason, debug });
+    if (TRANSITIONS[this.#state].fail !== undefined) this.#apply('fail', nowUs);
+  }
+
+  #setEnd(end: { readonly reason: number; readonly debug: string }): void {
+    this.#endReason = end.reason;
+    this.#endDebug = end.debug;
+  }
+
+  #checkFlushed(nowUs: number): void {
+    if (this.#state === 'Linger' && this.data.delivery.undeliveredBytes === 0) this.#apply('flushed', nowUs);
+  }
+
+  /** The only place where the state changes. */
+  #apply(trigger: Trigger, nowUs: number): void {
+    const from = this.#state;
+    const to = TRANSITIONS[from][trigger];
+    if (to === undefined) throw new Error(`invariant broken: no transition from ${from} by ${trigger}`);
+    if (to === from) return;
+    const was = FACTS[from];
+    const is = FACTS[to];
+    this.#state = to;
+    this.#stateSinceUs = nowUs;
+    this.#events.push({ from, to, info: this.info, undeliveredBytes: this.data.delivery.undeliveredBytes });
+    const { delivery } = this.data;
+    if (was.isVisible && !is.isVisible) delivery.receiver.dropUnread();
+    if (to === 'Linger') delivery.receiver.isDiscarding = true;
+    if (was.isActive && !is.isActive) {
+      delivery.stop();
+      if (!this.#peerClosed && to !== 'Dead') this.#notice.start(this.data.stats.roundTrip.smoothedMs, nowUs);
+    }
+    if (to === 'FinWait' && !was.isActive) this.#sayClosed();
+    if (to === 'Dead') this.#outbox.clear();
+  }
+
+  /** What decides on encryption and authentication stays as it is from here on. */
+  #lockSecurity(): void {
+    for (const name of ['ipAllowWithoutAuth', 'ipLocalHostAllowWithoutAuth', 'unencrypted'] as const)
+      this.config.lock(name);
+  }
+
+  #refreshSettings(): void {
+    if (this.config.revision === this.#configRevision) return;
+    this.#configRevision = this.config.revision;
+    Object.assign(this.data.settings, dataPathSettings(this.config));
+    this.data.applySettings();
+  }
+}
+
+/** Replies that wait for the network at the same time. */
+const MAX_OUTBOX = 8;

@@ -1,0 +1,267 @@
+// HOT PATH
+// The way of a data packet through a connection: in, from the datagram to the delivered frames; out, from what is due to
+// the sealed datagram. Knows no state: its owner says when packets flow. Spec: 01 §1.9, 03 §3.9, 04 §4.4, §4.10.
+
+import { ByteReader } from '../base/bytes.ts';
+import { NEVER } from '../base/time.ts';
+import type { PacketCipher } from '../crypto/packet-cipher.ts';
+import { Delivery } from '../delivery/delivery.ts';
+import type { ReceiveSettings } from '../delivery/receive-lane.ts';
+import type { SendSettings } from '../delivery/sender.ts';
+import { LinkStats } from '../stats/link-stats.ts';
+import {
+  DataHeader,
+  MAX_DATAGRAM_BYTES,
+  MAX_GAP_US,
+  MAX_PLAINTEXT_BYTES,
+  MTU_TO_CHUNK_BYTES,
+  writeDataHeader,
+} from '../wire/data-packet.ts';
+import { FrameWriter } from '../wire/frame-writer.ts';
+import { Outcome } from '../wire/frames.ts';
+import { decodeStatsBlob, encodeStatsBlob, StatsFlag } from '../wire/stats-messages.ts';
+import { EndReason } from './end-reason.ts';
+import { Liveness } from './liveness.ts';
+import { StatsExchange, StatsMark } from './stats-exchange.ts';
+
+/** What the connection's configuration means for its packets. */
+export interface DataPathSettings extends SendSettings, ReceiveSettings {
+  timeoutConnectedUs: number;
+  mtuBytes: number;
+  sendRateMinBytesPerSec: number;
+  sendRateMaxBytesPerSec: number;
+  sendsGapField: boolean;
+}
+
+/** Why a received packet ends the connection. */
+export interface Violation {
+  readonly reason: number;
+  readonly debug: string;
+}
+
+const MAX_FORWARD_JUMP = 0x4000;
+const REPLY_DELAY_US = 50_000;
+/** So many packets go out in one turn; then the rest of the process gets its chance. */
+const MAX_BURST_PACKETS = 128;
+const BURST_PAUSE_US = 500;
+/** Spec: 03 §3.11 "Rate". */
+const INITIAL_WINDOW_BYTES = 4380;
+const MAX_RATE_BYTES_PER_SEC = 100 * 1024 * 1024;
+const MIN_RATE_BYTES_PER_SEC = 1024;
+/** Beyond a blob of this size the payload shrinks. */
+const FREE_BLOB_BYTES = 45;
+const GAP_FIELD_BYTES = 2;
+
+export class DataPath {
+  readonly delivery: Delivery;
+  readonly stats = new LinkStats();
+  readonly exchange = new StatsExchange();
+  readonly liveness = new Liveness();
+  settings: DataPathSettings;
+  #sealer: PacketCipher | undefined;
+  #opener: PacketCipher | undefined;
+  #isReplyDue = false;
+  #lastReceivedDataUs = 0;
+  #lastSentDataUs = 0;
+  #burstAtUs = 0;
+  #burstPackets = 0;
+
+  constructor(settings: DataPathSettings) {
+    this.settings = settings;
+    this.delivery = new Delivery(settings, settings);
+  }
+
+  /** Keys are there. `firstNumber` is that of the first data packet, 2 with current peers. */
+  start(sealer: PacketCipher, opener: PacketCipher, firstNumber: number, nowUs: number): void {
+    this.#sealer = sealer;
+    this.#opener = opener;
+    this.stats.window.start(firstNumber - 1);
+    this.stats.start(nowUs);
+    this.exchange.start(nowUs, this.stats.sent.packets, this.stats.received.packets);
+    this.liveness.start(nowUs);
+    this.delivery.start(firstNumber, nowUs);
+    this.#setRate();
+    this.applySettings();
+    this.#updateRoundTrip(nowUs);
+  }
+
+  /** Call after `settings` changed. */
+  applySettings(): void {
+    if (this.#sealer === undefined) return;
+    this.delivery.fullPacketBytes = this.settings.mtuBytes - MTU_TO_CHUNK_BYTES - this.#sealer.overheadBytes;
+    this.#clampRate(this.delivery.bucket.rateBytesPerSec);
+  }
+
+  #setRate(): void {
+    const pingMs = this.stats.roundTrip.smoothedMs;
+    const pingUs = pingMs < 0 ? 200_000 : Math.max(pingMs * 1000, 500);
+    this.#clampRate((INITIAL_WINDOW_BYTES * 1e6) / pingUs);
+  }
+
+  #clampRate(rate: number): void {
+    const { sendRateMinBytesPerSec: min, sendRateMaxBytesPerSec: max } = this.settings;
+    const clamped = Math.max(min, Math.min(rate, Math.max(min, max)));
+    this.delivery.bucket.rateBytesPerSec = Math.min(Math.max(clamped, MIN_RATE_BYTES_PER_SEC), MAX_RATE_BYTES_PER_SEC);
+  }
+
+  // ---- in
+
+  readonly #reader = new ByteReader();
+  readonly #header = new DataHeader();
+
+  /** Processes a data datagram that is addressed to us. A violation ends the connection; all else is counted. */
+  receive(bytes: Uint8Array, length: number, nowUs: number): Violation | undefined {
+    const { window } = this.stats;
+    const reader = this.#reader;
+    const header = this.#header;
+    reader.reset(bytes, 0, length);
+    if (!header.read(reader)) return undefined;
+    const blob =
+      header.blobEnd > header.blobStart ? decodeStatsBlob(bytes, header.blobStart, header.blobEnd) : undefined;
+    if (blob === undefined && header.blobEnd > header.blobStart) return undefined;
+    this.settleStats(nowUs);
+    const number = window.expand(header.wireNumber);
+    this.stats.sequencedReceived++;
+    if (window.check(number) !== 'new') return undefined;
+    const payload = this.#opener!.open(number, bytes, header.chunkStart, length);
+    if (payload === undefined || payload.length > MAX_PLAINTEXT_BYTES) return undefined;
+    this.liveness.onReceived(nowUs);
+    this.liveness.lastReceivedDataUs = nowUs;
+    const expected = window.highest + 1;
+    if (number - window.highest > MAX_FORWARD_JUMP) {
+      return { reason: EndReason.Misc_Generic, debug: `packet number jumped from ${window.highest} to ${number}` };
+    }
+    this.#noteJitter(number === expected, header.gapUs, nowUs);
+    reader.reset(payload, 0, payload.length);
+    const outcome = this.delivery.receive(reader, number, nowUs);
+    this.#takeAckReport(nowUs);
+    if (outcome === Outcome.Fatal) return { reason: EndReason.Misc_InternalError, debug: this.delivery.violation };
+    if (outcome === Outcome.Discarded) return undefined;
+    window.mark(number);
+    if (blob !== undefined) {
+      this.exchange.onReceived(blob);
+      if ((blob.flags & StatsFlag.ReplyNow) !== 0) this.#isReplyDue = true;
+      else if ((blob.flags & StatsFlag.AckRequested) !== 0) this.delivery.acks.requestBy(nowUs + REPLY_DELAY_US);
+    }
+    return undefined;
+  }
+
+  #noteJitter(isNext: boolean, gapUs: number, nowUs: number): void {
+    const receivedGapUs = nowUs - this.#lastReceivedDataUs;
+    if (isNext && gapUs >= 0 && gapUs < MAX_GAP_US && receivedGapUs < MAX_GAP_US) {
+      this.stats.noteJitter(Math.abs(receivedGapUs - gapUs));
+    }
+    this.#lastReceivedDataUs = nowUs;
+  }
+
+  #takeAckReport(nowUs: number): void {
+    const report = this.delivery.ackReport;
+    if (report.rttUs >= -1_000 && report.rttUs !== -1) {
+      this.stats.roundTrip.addAckSample(report.rttUs, nowUs);
+      this.#updateRoundTrip(nowUs);
+    }
+    report.rttUs = -1;
+    if (report.ackedMarks !== 0) {
+      this.exchange.onAcked(report.ackedMarks, nowUs, this.stats.sent.packets, this.stats.received.packets);
+    }
+    if (report.lostMarks !== 0) this.exchange.onLost(report.lostMarks);
+    report.ackedMarks = report.lostMarks = 0;
+  }
+
+  #updateRoundTrip(nowUs: number): void {
+    const { roundTrip } = this.stats;
+    this.delivery.setRoundTrip(roundTrip.smoothedMs, nowUs - roundTrip.newestAtUs);
+  }
+
+  // ---- time
+
+  /** Losses, overdue replies and statistics intervals. True if the peer must be given up. */
+  onTime(nowUs: number): boolean {
+    this.delivery.onTime(nowUs);
+    this.#takeAckReport(nowUs);
+    this.liveness.onTime(nowUs);
+    this.settleStats(nowUs);
+    return this.liveness.isTimedOut(this.settings.timeoutConnectedUs, nowUs);
+  }
+
+  nextTimeoutUs(nowUs: number): number {
+    const livenessUs = this.liveness.nextTimeoutUs(this.settings.timeoutConnectedUs);
+    return Math.min(this.#packetDueUs(nowUs), this.delivery.lossDueUs(), livenessUs);
+  }
+
+  /**
+   * Ends a statistics interval that is over, and drops statistics that are due but not worth a packet. Done when
+   * something happens or somebody looks, so that an idle connection needs no timer for it.
+   */
+  settleStats(nowUs: number): void {
+    const { stats } = this;
+    if (nowUs >= stats.intervalEndUs()) stats.endInterval(nowUs, this.liveness.unanswered);
+    if (nowUs >= this.exchange.dueUs()) this.exchange.ready(nowUs, stats.sent.packets, stats.received.packets);
+  }
+
+  #packetDueUs(nowUs: number): number {
+    const due = Math.min(
+      this.#isReplyDue ? nowUs : NEVER,
+      this.delivery.packetDueUs(nowUs),
+      this.liveness.packetDueUs(),
+      this.exchange.dueUs(),
+    );
+    const isBurstOver = this.#burstPackets >= MAX_BURST_PACKETS && nowUs < this.#burstAtUs + BURST_PAUSE_US;
+    return isBurstOver ? Math.max(due, this.#burstAtUs + BURST_PAUSE_US) : due;
+  }
+
+  // ---- out
+
+  readonly #payload = new Uint8Array(MAX_DATAGRAM_BYTES);
+  readonly #writer = new FrameWriter(this.#payload);
+  readonly #blob = new Uint8Array(512);
+
+  /** Writes one data packet, if one is due, into `out`; returns its length or 0. */
+  transmit(out: Uint8Array, recipient: number, nowUs: number): number {
+    this.settleStats(nowUs);
+    if (this.#packetDueUs(nowUs) > nowUs) return 0;
+    this.#countBurst(nowUs);
+    const { stats, settings } = this;
+    const marks = this.exchange.ready(nowUs, stats.sent.packets, stats.received.packets);
+    const flags = this.liveness.flags(stats.roundTrip.newestAtUs, marks !== 0, nowUs);
+    const blobBytes = this.#writeBlob(marks, flags, nowUs);
+    const gapUs = settings.sendsGapField && blobBytes <= FREE_BLOB_BYTES - GAP_FIELD_BYTES ? this.#gapUs(nowUs) : -1;
+    const at = writeDataHeader(out, recipient, this.delivery.nextPacketNumber, this.#blob, blobBytes, gapUs);
+    const sealer = this.#sealer!;
+    const space = Math.min(this.delivery.fullPacketBytes, settings.mtuBytes - at - sealer.overheadBytes);
+    const record = this.delivery.fillPacket(this.#writer, space, nowUs);
+    const length = at + sealer.seal(record.number, this.#payload, this.#writer.pos, out, at);
+    if (marks !== 0) {
+      record.statsMark = marks;
+      record.isInFlight = true;
+      this.exchange.onSent(marks);
+    }
+    const worstPingMs = stats.roundTrip.worstMs;
+    this.liveness.onFlagsSent(marks !== 0 ? flags | StatsFlag.AckRequested : flags, worstPingMs, nowUs);
+    if (record.segments.length > 0) this.liveness.expectReply(true, worstPingMs, nowUs);
+    this.delivery.bucket.spend(length);
+    this.#isReplyDue = false;
+    this.#lastSentDataUs = nowUs;
+    return length;
+  }
+
+  #countBurst(nowUs: number): void {
+    if (nowUs >= this.#burstAtUs + BURST_PAUSE_US) {
+      this.#burstAtUs = nowUs;
+      this.#burstPackets = 0;
+    }
+    this.#burstPackets++;
+  }
+
+  #writeBlob(marks: number, flags: number, nowUs: number): number {
+    if (marks === 0 && flags === 0) return 0;
+    const instantaneous = (marks & StatsMark.Instantaneous) !== 0 ? this.stats.instantaneous() : undefined;
+    const lifetime = (marks & StatsMark.Lifetime) !== 0 ? this.stats.lifetime(nowUs) : undefined;
+    return encodeStatsBlob({ flags, instantaneous, lifetime }, this.#blob, 0);
+  }
+
+  #gapUs(nowUs: number): number {
+    const gapUs = nowUs - this.#lastSentDataUs;
+    return this.#lastSentDataUs > 0 && gapUs <= MAX_GAP_US ? gapUs : -1;
+  }
+}

@@ -1,0 +1,59 @@
+// Why a connection ended: GNS's numbers, and what becomes of those that an application gives. Spec: 04 §4.3, §4.7.
+
+/** The named reasons. The set is open: any number may arrive from a peer. */
+export const EndReason = {
+  None: 0,
+  App_Generic: 1000,
+  App_Max: 1999,
+  AppException_Generic: 2000,
+  AppException_Max: 2999,
+  Local_OfflineMode: 3001,
+  Local_ManyRelayConnectivity: 3002,
+  Local_HostedServerPrimaryRelay: 3003,
+  Local_NetworkConfig: 3004,
+  Local_Rights: 3005,
+  Local_P2P_ICE_NoPublicAddresses: 3006,
+  Remote_Timeout: 4001,
+  Remote_BadCrypt: 4002,
+  Remote_BadCert: 4003,
+  Remote_BadProtocolVersion: 4006,
+  Remote_P2P_ICE_NoPublicAddresses: 4007,
+  Misc_Generic: 5001,
+  Misc_InternalError: 5002,
+  Misc_Timeout: 5003,
+  Misc_SteamConnectivity: 5005,
+  Misc_NoRelaySessionsToClient: 5006,
+  Misc_P2P_Rendezvous: 5008,
+  Misc_P2P_NAT_Firewall: 5009,
+  Misc_PeerSentNoConnection: 5010,
+} as const;
+
+/** The name of a reason, or the range it lies in. */
+export function endReasonName(reason: number): string {
+  for (const [name, number] of Object.entries(EndReason)) if (number === reason) return name;
+  const range = RANGES.find(({ from }) => reason >= from);
+  return range === undefined ? 'Invalid' : range.name;
+}
+
+const RANGES = [
+  { from: 6000, name: 'Invalid' },
+  { from: 5000, name: 'Misc' },
+  { from: 4000, name: 'Remote' },
+  { from: 3000, name: 'Local' },
+  { from: 2000, name: 'AppException' },
+  { from: 1000, name: 'App' },
+] as const;
+
+/** The text that ends up in the peer's hands has at most this many bytes of UTF-8. */
+export const MAX_DEBUG_BYTES = 127;
+
+/** What an application's own reason and text become. */
+export function applicationEnd(reason: number, debug: string): { reason: number; debug: string } {
+  const code = reason === 0 ? EndReason.App_Generic : reason;
+  if (!Number.isInteger(code) || code < EndReason.App_Generic || code > EndReason.AppException_Max) {
+    return { reason: EndReason.App_Max, debug: 'Invalid numeric reason code' };
+  }
+  const isUnusual = code >= EndReason.AppException_Generic;
+  const fallback = isUnusual ? 'Application closed connection in an unusual way' : 'Application closed connection';
+  return { reason: code, debug: debug === '' ? fallback : debug };
+}

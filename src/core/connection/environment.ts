@@ -1,0 +1,56 @@
+// What all connections of one instance share, and what one connection needs of the configuration.
+
+import type { Identity } from '../base/identity.ts';
+import { US_PER_MS } from '../base/time.ts';
+import type { LocalCertificate } from '../certs/certificate.ts';
+import type { TrustStore } from '../certs/trust-store.ts';
+import type { ConfigScope } from '../config/scope.ts';
+import type { CryptoProvider, NetAddress, Random, UdpPort } from '../platform.ts';
+import type { DataPathSettings } from './data-path.ts';
+
+export const PROTOCOL_VERSION = 13;
+
+export interface Environment {
+  readonly crypto: CryptoProvider;
+  readonly random: Random;
+  /** Who we are; `ip:::1` where the application did not say. */
+  readonly identity: Identity;
+  readonly appId: number;
+  readonly trust: TrustStore;
+  /** Issued by an authority; undefined where we only have what we make ourselves. */
+  readonly certificate: LocalCertificate | undefined;
+  /** The wall clock, for the validity of certificates. */
+  unixTimeS(nowUs: number): number;
+  /** Whether a datagram that fits nothing may be answered now: at most one in 250 ms. */
+  mayAnswerStray(nowUs: number): boolean;
+}
+
+/** Where the datagrams of a connection go, and through which port. */
+export interface Path {
+  readonly port: UdpPort;
+  readonly remote: NetAddress;
+}
+
+/** Caller-owned, filled by `pollTransmit`; one for all, reused for every datagram. */
+export class TransmitSlot {
+  readonly bytes = new Uint8Array(1500);
+  length = 0;
+  path: Path | undefined;
+}
+
+/** The connection's settings, in the units that its parts use. */
+export function dataPathSettings(config: ConfigScope): DataPathSettings {
+  return {
+    sendBufferBytes: config.get('sendBufferSize'),
+    nagleUs: config.get('nagleTime'),
+    recvBufferBytes: config.get('recvBufferSize'),
+    recvBufferMessages: config.get('recvBufferMessages'),
+    recvMaxMessageBytes: config.get('recvMaxMessageSize'),
+    recvMaxSegmentsPerPacket: config.get('recvMaxSegmentsPerPacket'),
+    timeoutConnectedUs: config.get('timeoutConnected') * US_PER_MS,
+    mtuBytes: config.get('mtuPacketSize'),
+    sendRateMinBytesPerSec: config.get('sendRateMin'),
+    sendRateMaxBytesPerSec: config.get('sendRateMax'),
+    sendsGapField: config.get('sendTimeSincePreviousPacket') === 1,
+  };
+}

@@ -1,0 +1,59 @@
+// What a connection tells about itself: a plain snapshot. Spec: 04 §4.6, 05 §5.8.
+
+import { IpAddress } from '../base/address.ts';
+import type { Identity } from '../base/identity.ts';
+import type { NetAddress } from '../platform.ts';
+import type { ConnectionState } from './state-table.ts';
+
+export interface ConnectionInfo {
+  /** As the application sees it: FinWait, Linger and Dead appear as None. */
+  readonly state: ConnectionState;
+  /** Why it ended: one of `EndReason`, a number of the application (1000 – 2999), or whatever the peer said; 0 before. */
+  readonly endReason: number;
+  readonly endDebug: string;
+  /** Undefined until the peer has told. */
+  readonly remoteIdentity: Identity | undefined;
+  readonly remoteAddress: IpAddress;
+  readonly isIncoming: boolean;
+  readonly flags: ConnectionFlags;
+}
+
+export interface ConnectionFlags {
+  /** No trusted authority vouches for the peer's identity. */
+  readonly unauthenticated: boolean;
+  /** Not encrypted, or not yet decided. */
+  readonly unencrypted: boolean;
+  /** Messages are passed in memory. */
+  readonly loopbackBuffers: boolean;
+  /** The peer is on this machine. */
+  readonly fast: boolean;
+  /** Packets take a detour through a relay. */
+  readonly relayed: boolean;
+}
+
+/** GNS's bits. */
+export const CONNECTION_FLAG_BITS = {
+  unauthenticated: 1,
+  unencrypted: 2,
+  loopbackBuffers: 4,
+  fast: 8,
+  relayed: 16,
+} as const satisfies Record<keyof ConnectionFlags, number>;
+
+export function connectionFlags(remote: NetAddress, isAuthenticated: boolean, isEncrypted: boolean): ConnectionFlags {
+  return {
+    unauthenticated: !isAuthenticated,
+    unencrypted: !isEncrypted,
+    loopbackBuffers: false,
+    fast: IpAddress.fromNet(remote).isLoopback,
+    relayed: false,
+  };
+}
+
+export function flagBits(flags: ConnectionFlags): number {
+  let bits = 0;
+  for (const [name, bit] of Object.entries(CONNECTION_FLAG_BITS)) {
+    if (flags[name as keyof ConnectionFlags]) bits |= bit;
+  }
+  return bits;
+}

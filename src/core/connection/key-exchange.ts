@@ -1,0 +1,198 @@
+// From two certificates and two key exchange messages to a pair of ciphers; and who the peer is. How the messages travel
+// (inside UDP handshake packets or signals) does not matter here. Spec: 01 §1.8, 02 §2.2 – §2.7.
+
+import { IpAddress } from '../base/address.ts';
+import { Identity } from '../base/identity.ts';
+import {
+  acceptCipher,
+  chooseCipher,
+  cipherPreference,
+  type LocalCertificate,
+  makeCryptInfo,
+  makeUnsignedCertificate,
+} from '../certs/certificate.ts';
+import { type UnsignedPolicy, type VerifyResult, verifyPeer } from '../certs/verify.ts';
+import type { ConfigScope } from '../config/scope.ts';
+import { deriveSessionKeys } from '../crypto/key-schedule.ts';
+import { gcmCipher, nullCipher, type PacketCipher } from '../crypto/packet-cipher.ts';
+import type { ExchangeKey, NetAddress } from '../platform.ts';
+import {
+  Cipher,
+  type CryptInfo,
+  decodeCertificate,
+  type SignedCertificate,
+  type SignedCryptInfo,
+} from '../wire/crypt-messages.ts';
+import { type IdentityFields, readIdentity } from '../wire/identity-fields.ts';
+import { EndReason } from './end-reason.ts';
+import { type Environment, PROTOCOL_VERSION } from './environment.ts';
+
+/** Both ciphers, and what they are. */
+export interface SessionCiphers {
+  readonly sealer: PacketCipher;
+  readonly opener: PacketCipher;
+  readonly isEncrypted: boolean;
+}
+
+export interface ExchangeFailure {
+  readonly reason: number;
+  readonly debug: string;
+}
+
+const NO_COMMON_CIPHER: ExchangeFailure = {
+  reason: EndReason.Remote_BadCrypt,
+  debug: 'the two sides have no cipher in common; one requires encryption and the other refuses it',
+};
+const BAD_KEY: ExchangeFailure = {
+  reason: EndReason.Remote_BadCrypt,
+  debug: "the peer's key exchange key is unusable",
+};
+
+/** How much a peer without a trusted certificate is welcome: IP_AllowWithoutAuth or its twin for this machine. */
+export function allowWithoutAuth(config: ConfigScope, remote: NetAddress): number {
+  const general = config.get('ipAllowWithoutAuth');
+  return IpAddress.fromNet(remote).isLoopback ? Math.max(general, config.get('ipLocalHostAllowWithoutAuth')) : general;
+}
+
+const POLICIES: readonly UnsignedPolicy[] = ['disallow', 'warn', 'allow'];
+
+/** Who the peer says it is, by the rules for direct UDP; undefined if it may not be that. */
+export function peerIdentity(
+  cert: SignedCertificate | undefined,
+  message: IdentityFields,
+  remote: NetAddress,
+  allow: number,
+): Identity | undefined {
+  const certificate = cert === undefined ? undefined : decodeCertificate(cert.cert);
+  let identity = certificate === undefined ? undefined : readIdentity(certificate.identity);
+  const isFromCertificate = identity !== undefined;
+  identity ??= readIdentity(message);
+  if (identity === 'malformed') return undefined;
+  if (identity === undefined || identity.isLocalHost) {
+    return allow === 0 ? undefined : Identity.ip(IpAddress.fromNet(remote));
+  }
+  return identity.kind !== 'ip' || isFromCertificate ? identity : undefined;
+}
+
+export class KeyExchange {
+  readonly #env: Environment;
+  readonly #isClient: boolean;
+  readonly #ciphers: readonly Cipher[];
+  readonly #exchangeKey: ExchangeKey;
+  readonly #nonce: bigint;
+  readonly #local: LocalCertificate;
+  #localInfo: SignedCryptInfo | undefined;
+  #remoteCert: SignedCertificate | undefined;
+  #remoteSigned: SignedCryptInfo | undefined;
+  #remote: CryptInfo | undefined;
+  /** A trusted authority vouches for the peer. */
+  isAuthenticated = false;
+
+  private constructor(env: Environment, isClient: boolean, unencrypted: number, local: LocalCertificate) {
+    this.#env = env;
+    this.#isClient = isClient;
+    this.#ciphers = cipherPreference(unencrypted);
+    this.#local = local;
+    this.#exchangeKey = env.crypto.exchangeKey();
+    this.#nonce = (BigInt(env.random.u32()) << 32n) | BigInt(env.random.u32());
+  }
+
+  /** Undefined where we have no certificate that we may use. */
+  static begin(env: Environment, config: ConfigScope, isClient: boolean, allow: number): KeyExchange | undefined {
+    const { identity, certificate } = env;
+    const unencrypted = config.get('unencrypted');
+    if (!identity.isLocalHost && certificate !== undefined)
+      return new KeyExchange(env, isClient, unencrypted, certificate);
+    const mayMakeOne = identity.isLocalHost || allow === 2 || (allow === 1 && !isClient);
+    if (!mayMakeOne) return undefined;
+    return new KeyExchange(env, isClient, unencrypted, makeUnsignedCertificate(env.crypto, identity, env.appId));
+  }
+
+  get localCertificate(): SignedCertificate {
+    return this.#local.signed;
+  }
+
+  /** What the client sends: all ciphers that it would take. */
+  offer(): SignedCryptInfo {
+    this.#localInfo ??= this.#sign(this.#ciphers);
+    return this.#localInfo;
+  }
+
+  #sign(ciphers: readonly Cipher[]): SignedCryptInfo {
+    const parameters = { nonce: this.#nonce, protocolVersion: PROTOCOL_VERSION, ciphers };
+    return makeCryptInfo(this.#local.key, this.#exchangeKey, parameters);
+  }
+
+  /** Checks the peer's half. Costs signature checks: call it once, after all that is cheap. */
+  verify(
+    cert: SignedCertificate | undefined,
+    crypt: SignedCryptInfo | undefined,
+    identity: Identity,
+    allow: number,
+    announcedVersion: number | undefined,
+    nowUs: number,
+  ): VerifyResult {
+    const result = verifyPeer(cert, crypt, {
+      crypto: this.#env.crypto,
+      trust: this.#env.trust,
+      policy: POLICIES[allow] ?? 'disallow',
+      peerIdentity: identity,
+      localAppId: this.#env.appId,
+      announcedVersion,
+      nowS: this.#env.unixTimeS(nowUs),
+    });
+    if (result.ok) {
+      this.#remoteCert = cert;
+      this.#remoteSigned = crypt;
+      this.#remote = result.cryptInfo;
+      this.isAuthenticated = result.caSigned && identity.kind !== 'ip';
+    }
+    return result;
+  }
+
+  get remoteProtocolVersion(): number {
+    return this.#remote === undefined ? 0 : this.#remote.protocolVersion;
+  }
+
+  /** On the server: picks the cipher. Undefined if there is none in common. */
+  answer(): SignedCryptInfo | undefined {
+    const cipher = chooseCipher(this.#ciphers, this.#remote!.ciphers);
+    if (cipher === undefined) return undefined;
+    this.#localInfo ??= this.#sign([cipher]);
+    return this.#localInfo;
+  }
+
+  /** The keys, once the peer is verified and both ids are known; on the server after `answer`. */
+  finish(localId: number, remoteId: number): SessionCiphers | ExchangeFailure {
+    const remote = this.#remote!;
+    const chosen = this.#isClient
+      ? acceptCipher(this.#ciphers, remote.ciphers)
+      : chooseCipher(this.#ciphers, remote.ciphers);
+    if (chosen === undefined || this.#localInfo === undefined) return NO_COMMON_CIPHER;
+    const sharedSecret = remote.keyType === 1 ? this.#exchangeKey.agree(remote.key) : undefined;
+    if (sharedSecret === undefined) return BAD_KEY;
+    const local = { nonce: this.#nonce, id: localId, cert: this.#local.signed.cert, info: this.#localInfo.info };
+    const peer = { nonce: remote.nonce, id: remoteId, cert: this.#remoteCert!.cert, info: this.#remoteSigned!.info };
+    const [client, server] = this.#isClient ? [local, peer] : [peer, local];
+    const { crypto } = this.#env;
+    const keys = deriveSessionKeys(crypto, {
+      sharedSecret,
+      clientNonce: client.nonce,
+      serverNonce: server.nonce,
+      clientConnectionId: client.id,
+      serverConnectionId: server.id,
+      clientCert: client.cert,
+      serverCert: server.cert,
+      clientInfo: client.info,
+      serverInfo: server.info,
+    });
+    if (chosen === Cipher.None) return { sealer: nullCipher(), opener: nullCipher(), isEncrypted: false };
+    const { clientToServer, serverToClient } = keys;
+    const [out, into] = this.#isClient ? [clientToServer, serverToClient] : [serverToClient, clientToServer];
+    return {
+      sealer: gcmCipher(crypto.aead(out.key), out.iv),
+      opener: gcmCipher(crypto.aead(into.key), into.iv),
+      isEncrypted: true,
+    };
+  }
+}

@@ -1,0 +1,225 @@
+// How two ends of a direct UDP connection come to terms: challenge, request, reply. Each class answers "what now?" with a
+// step; the connection takes it. Spec: 01 §1.3 – §1.8.
+
+import type { Identity } from '../base/identity.ts';
+import type { ConfigScope } from '../config/scope.ts';
+import type { NetAddress } from '../platform.ts';
+import type { RoundTrip } from '../stats/round-trip.ts';
+import {
+  type ChallengeReply,
+  type ChallengeRequest,
+  type ConnectOk,
+  type ConnectRequest,
+  MIN_PROTOCOL_VERSION,
+} from '../wire/control-packets.ts';
+import { decodeCertificate, type SignedCertificate } from '../wire/crypt-messages.ts';
+import { type IdentityFields, readIdentity, writeHandshakeIdentity } from '../wire/identity-fields.ts';
+import { EndReason } from './end-reason.ts';
+import { type Environment, PROTOCOL_VERSION } from './environment.ts';
+import {
+  allowWithoutAuth,
+  type ExchangeFailure,
+  KeyExchange,
+  peerIdentity,
+  type SessionCiphers,
+} from './key-exchange.ts';
+
+/** What a received packet leads to; undefined where it is dropped. */
+export type ClientStep =
+  | { readonly kind: 'send'; readonly packet: ConnectRequest }
+  | { readonly kind: 'fail'; readonly failure: ExchangeFailure }
+  | { readonly kind: 'establish'; readonly session: Session };
+
+/** All that the handshake found out. */
+export interface Session {
+  readonly remoteId: number;
+  readonly identity: Identity;
+  readonly isAuthenticated: boolean;
+  readonly protocolVersion: number;
+  readonly ciphers: SessionCiphers;
+}
+
+/** Peers before this version do not count the handshake as packet 1. */
+const HANDSHAKE_IS_PACKET_VERSION = 10;
+/** A timestamp older than this says nothing about the ping. */
+const MAX_ECHO_AGE_US = 4_000_000;
+const MAX_PING_ESTIMATE_MS = 1500;
+
+export function firstPacketNumber(protocolVersion: number): number {
+  return protocolVersion >= HANDSHAKE_IS_PACKET_VERSION ? 2 : 1;
+}
+
+const NO_CERTIFICATE: ExchangeFailure = {
+  reason: EndReason.Misc_InternalError,
+  debug: 'no certificate to present, and the configuration does not allow a self-made one',
+};
+
+export class ClientHandshake {
+  readonly #env: Environment;
+  readonly #localId: number;
+  readonly #remote: NetAddress;
+  readonly #allow: number;
+  readonly #exchange: KeyExchange | undefined;
+  #announcedVersion: number | undefined;
+
+  constructor(env: Environment, config: ConfigScope, localId: number, remote: NetAddress) {
+    this.#env = env;
+    this.#localId = localId;
+    this.#remote = remote;
+    this.#allow = allowWithoutAuth(config, remote);
+    this.#exchange = KeyExchange.begin(env, config, true, this.#allow);
+  }
+
+  /** Why there is no point in starting. */
+  get obstacle(): ExchangeFailure | undefined {
+    return this.#exchange === undefined ? NO_CERTIFICATE : undefined;
+  }
+
+  challengeRequest(nowUs: number): ChallengeRequest {
+    const timestamp = BigInt(Math.floor(nowUs));
+    return { kind: 'challengeRequest', connectionId: this.#localId, timestamp, protocolVersion: PROTOCOL_VERSION };
+  }
+
+  onChallengeReply(reply: ChallengeReply, roundTrip: RoundTrip, nowUs: number): ClientStep | undefined {
+    if (reply.connectionId !== this.#localId) return undefined;
+    if (reply.protocolVersion < MIN_PROTOCOL_VERSION) {
+      const debug = `the server speaks protocol version ${reply.protocolVersion}, too old for us`;
+      return { kind: 'fail', failure: { reason: EndReason.Misc_Generic, debug } };
+    }
+    roundTrip.addMeasured(nowUs - Number(reply.echoedTimestamp), nowUs);
+    this.#announcedVersion = reply.protocolVersion;
+    const exchange = this.#exchange!;
+    const pingMs = roundTrip.smoothedMs;
+    const packet: ConnectRequest = {
+      kind: 'connectRequest',
+      clientConnectionId: this.#localId,
+      challenge: reply.challenge,
+      timestamp: BigInt(Math.floor(nowUs)),
+      pingEstimateMs: pingMs < 0 ? undefined : pingMs,
+      cert: exchange.localCertificate,
+      crypt: exchange.offer(),
+      identity: handshakeIdentity(this.#env.identity, exchange.localCertificate),
+    };
+    return { kind: 'send', packet };
+  }
+
+  /** `knownIdentity`: the peer must be this one, once it is fixed. */
+  onConnectOk(
+    ok: ConnectOk,
+    roundTrip: RoundTrip,
+    knownIdentity: Identity | undefined,
+    nowUs: number,
+  ): ClientStep | undefined {
+    const identity = this.identityOf(ok);
+    if (identity === undefined || (knownIdentity !== undefined && !knownIdentity.equals(identity))) return undefined;
+    if (ok.echoedTimestamp !== undefined) {
+      roundTrip.addMeasured(nowUs - Number(ok.echoedTimestamp) - ok.delayUs, nowUs);
+    }
+    if ((ok.serverConnectionId & 0xffff) === 0) {
+      return failed({
+        reason: EndReason.Remote_BadCrypt,
+        debug: `the server chose connection id ${ok.serverConnectionId}`,
+      });
+    }
+    const exchange = this.#exchange!;
+    const verified = exchange.verify(ok.cert, ok.crypt, identity, this.#allow, this.#announcedVersion, nowUs);
+    if (!verified.ok) return failed({ reason: verified.reason, debug: verified.detail });
+    const ciphers = exchange.finish(this.#localId, ok.serverConnectionId);
+    if ('reason' in ciphers) return failed(ciphers);
+    const { isAuthenticated, remoteProtocolVersion: protocolVersion } = exchange;
+    const session = { remoteId: ok.serverConnectionId, identity, isAuthenticated, protocolVersion, ciphers };
+    return { kind: 'establish', session };
+  }
+
+  /** Who answers; undefined if the packet is not for us or its sender not acceptable. */
+  identityOf(ok: ConnectOk): Identity | undefined {
+    if (ok.clientConnectionId !== this.#localId) return undefined;
+    return peerIdentity(ok.cert, ok.identity, this.#remote, this.#allow);
+  }
+}
+
+function failed(failure: ExchangeFailure): ClientStep {
+  return { kind: 'fail', failure };
+}
+
+/** The server's side, from the request that was let in to the reply. */
+export class ServerHandshake {
+  readonly identity: Identity;
+  readonly remoteId: number;
+  readonly #env: Environment;
+  readonly #exchange: KeyExchange;
+  readonly #timestamp: bigint | undefined;
+  readonly #requestedAtUs: number;
+
+  private constructor(
+    env: Environment,
+    identity: Identity,
+    exchange: KeyExchange,
+    request: ConnectRequest,
+    nowUs: number,
+  ) {
+    this.#env = env;
+    this.identity = identity;
+    this.#exchange = exchange;
+    this.remoteId = request.clientConnectionId;
+    this.#timestamp = request.timestamp;
+    this.#requestedAtUs = nowUs;
+  }
+
+  /**
+   * Checks the request's credentials; undefined if it is to be ignored. The challenge was checked before, and `identity`
+   * found in the request.
+   */
+  static begin(
+    env: Environment,
+    config: ConfigScope,
+    remote: NetAddress,
+    request: ConnectRequest,
+    identity: Identity,
+    roundTrip: RoundTrip,
+    nowUs: number,
+  ): ServerHandshake | undefined {
+    const allow = allowWithoutAuth(config, remote);
+    const exchange = KeyExchange.begin(env, config, false, allow);
+    if (exchange?.verify(request.cert, request.crypt, identity, allow, undefined, nowUs).ok !== true) return undefined;
+    const pingMs = request.pingEstimateMs;
+    if (pingMs !== undefined && pingMs <= MAX_PING_ESTIMATE_MS) roundTrip.add(pingMs, nowUs);
+    return new ServerHandshake(env, identity, exchange, request, nowUs);
+  }
+
+  get isAuthenticated(): boolean {
+    return this.#exchange.isAuthenticated;
+  }
+
+  /** The application accepted: chooses the cipher and derives the keys. */
+  accept(localId: number): Session | ExchangeFailure {
+    this.#exchange.answer();
+    const ciphers = this.#exchange.finish(localId, this.remoteId);
+    if ('reason' in ciphers) return ciphers;
+    const { isAuthenticated, remoteProtocolVersion: protocolVersion } = this.#exchange;
+    return { remoteId: this.remoteId, identity: this.identity, isAuthenticated, protocolVersion, ciphers };
+  }
+
+  /** May be sent again whenever the client asks. */
+  connectOk(localId: number, nowUs: number): ConnectOk {
+    const delayUs = Math.floor(nowUs - this.#requestedAtUs);
+    return {
+      kind: 'connectOk',
+      clientConnectionId: this.remoteId,
+      serverConnectionId: localId,
+      echoedTimestamp: delayUs < MAX_ECHO_AGE_US ? this.#timestamp : undefined,
+      delayUs,
+      cert: this.#exchange.localCertificate,
+      crypt: this.#exchange.answer(),
+      identity: handshakeIdentity(this.#env.identity, this.#exchange.localCertificate),
+    };
+  }
+}
+
+function handshakeIdentity(identity: Identity, signed: SignedCertificate): IdentityFields {
+  const certificate = decodeCertificate(signed.cert);
+  return writeHandshakeIdentity(
+    identity,
+    certificate !== undefined && readIdentity(certificate.identity) !== undefined,
+  );
+}
