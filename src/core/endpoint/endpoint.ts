@@ -1,0 +1,239 @@
+// All connections of one instance: makes them, schedules them, and gathers what they want sent and said. The shell around
+// it hands in datagrams and the time, and after each input takes out datagrams, events and the next deadline.
+
+import { DeadlineHeap } from '../base/deadline-heap.ts';
+import { NetworkingError } from '../base/errors.ts';
+import { Fifo } from '../base/fifo.ts';
+import { LONG_AGO, US_PER_MS } from '../base/time.ts';
+import { ConfigScope } from '../config/scope.ts';
+import { Connection } from '../connection/connection.ts';
+import type { Environment, TransmitSlot } from '../connection/environment.ts';
+import type { NetAddress, UdpPort } from '../platform.ts';
+import { decodeControlPacket, MIN_DATAGRAM_BYTES } from '../wire/control-packets.ts';
+import { isDataPacket } from '../wire/data-packet.ts';
+import { Listener } from './listener.ts';
+import { type DatagramTarget, type EndpointEvent, Member } from './member.ts';
+
+const MAX_CONNECTIONS = 0x1fff;
+const RECENT_IDS = 256;
+const STRAY_INTERVAL_US = 250 * US_PER_MS;
+
+export class Endpoint {
+  readonly env: Environment;
+  readonly config: ConfigScope;
+  readonly listeners = new Set<Listener>();
+  /** By the low 16 bits of the connection id. */
+  readonly #members = new Map<number, Member>();
+  /** Low halves of ids that were in use lately: late packets must not find a newcomer. */
+  readonly #recentIds = new Fifo<number>();
+  readonly #deadlines = new DeadlineHeap<Member>();
+  readonly #dirty = new Fifo<Member>();
+  readonly #dirtyListeners = new Set<Listener>();
+  readonly #events = new Fifo<EndpointEvent>();
+  readonly #releasedPorts = new Fifo<UdpPort>();
+
+  /** `config` is the interface's scope. */
+  constructor(env: Environment, config: ConfigScope) {
+    this.env = env;
+    this.config = config;
+  }
+
+  get connectionCount(): number {
+    return this.#members.size;
+  }
+
+  get members(): Iterable<Member> {
+    return this.#members.values();
+  }
+
+  // ---- commands
+
+  listen(port: UdpPort, config: ConfigScope): Listener {
+    const listener = new Listener(this, port, config);
+    this.listeners.add(listener);
+    return listener;
+  }
+
+  /** Begins to connect through a port of its own. */
+  connect(port: UdpPort, remote: NetAddress, config: ConfigScope, nowUs: number): Member {
+    const connection = new Connection(this.env, config, this.#newId(), false, { port, remote });
+    const member = this.#add(connection, undefined);
+    connection.connect(nowUs);
+    this.touch(member);
+    return member;
+  }
+
+  /** Makes the connection of a client that showed its address; undefined if `begin` refuses it. */
+  admit(listener: Listener, remote: NetAddress, begin: (connection: Connection) => boolean): Member | undefined {
+    if (this.#members.size >= MAX_CONNECTIONS) return undefined;
+    const config = new ConfigScope('connection', listener.config);
+    const path = { port: listener.port, remote: { address: remote.address, port: remote.port } };
+    const connection = new Connection(this.env, config, this.#newId(), true, path);
+    if (!begin(connection)) return undefined;
+    const member = this.#add(connection, listener);
+    this.touch(member);
+    return member;
+  }
+
+  /** No new connections; those that are there are closed and told so. The port closes when the last one is gone. */
+  closeListener(listener: Listener, reason: number, debug: string, nowUs: number): void {
+    listener.isClosing = true;
+    for (const member of listener.members) {
+      member.connection.close(reason, debug, false, nowUs);
+      this.touch(member);
+    }
+    this.#releaseListener(listener);
+  }
+
+  #add(connection: Connection, listener: Listener | undefined): Member {
+    const member = new Member(connection, listener);
+    this.#members.set(connection.id & 0xffff, member);
+    return member;
+  }
+
+  /** Neither half is zero; the low half is unique among the living and the lately dead. */
+  #newId(): number {
+    if (this.#members.size >= MAX_CONNECTIONS) {
+      throw new NetworkingError('LimitExceeded', `an instance holds at most ${MAX_CONNECTIONS} connections`);
+    }
+    for (;;) {
+      const id = this.env.random.u32();
+      const low = id & 0xffff;
+      if (low === 0 || id >>> 16 === 0 || this.#members.has(low) || this.#isRecent(low)) continue;
+      return id;
+    }
+  }
+
+  #isRecent(low: number): boolean {
+    for (let at = this.#recentIds.head; at < this.#recentIds.tail; at++)
+      if (this.#recentIds.at(at) === low) return true;
+    return false;
+  }
+
+  // ---- in
+
+  /** What the port of an outgoing connection receives goes to that connection, if it comes from its peer. */
+  clientTarget(member: Member): DatagramTarget {
+    return {
+      handleDatagram: (bytes, length, from, nowUs) => {
+        const { connection } = member;
+        const { remote } = connection.path;
+        if (length < MIN_DATAGRAM_BYTES || from.port !== remote.port || from.address !== remote.address) return;
+        if (isDataPacket(bytes)) connection.handleData(bytes, length, nowUs);
+        else connection.handleControl(decodeControlPacket(bytes, length), length, nowUs);
+        this.touch(member);
+      },
+    };
+  }
+
+  handleTimeout(nowUs: number): void {
+    for (let member = this.#deadlines.popDue(nowUs); member !== undefined; member = this.#deadlines.popDue(nowUs)) {
+      member.connection.handleTimeout(nowUs);
+      this.touch(member);
+    }
+  }
+
+  /** Something was done to this connection: let it act on it in the next `settle`. */
+  touch(member: Member): void {
+    if (member.isDirty) return;
+    member.isDirty = true;
+    this.#dirty.push(member);
+  }
+
+  touchListener(listener: Listener): void {
+    this.#dirtyListeners.add(listener);
+  }
+
+  findById(id: number, from: NetAddress): Member | undefined {
+    const member = this.#members.get(id & 0xffff);
+    if (member === undefined || member.connection.id !== id) return undefined;
+    const { remote } = member.connection.path;
+    return remote.port === from.port && remote.address === from.address ? member : undefined;
+  }
+
+  // ---- out
+
+  /** Fills `slot` with the next datagram of anyone who has one; false if nobody has, and all are settled. */
+  pollTransmit(slot: TransmitSlot, nowUs: number): boolean {
+    for (const listener of this.#dirtyListeners) {
+      if (listener.pollTransmit(slot)) return true;
+      this.#dirtyListeners.delete(listener);
+    }
+    for (let member = this.#dirty.peek(); member !== undefined; member = this.#dirty.peek()) {
+      if (member.connection.pollTransmit(slot, nowUs)) return true;
+      this.#dirty.shift();
+      member.isDirty = false;
+      this.#settle(member, nowUs);
+    }
+    return false;
+  }
+
+  /** The datagram that was polled last could not be sent. */
+  onSendFailed(): void {
+    this.#dirty.peek()?.connection.onSendFailed();
+  }
+
+  /** The connection has nothing more to send now: gather its events and note when it wants to be called. */
+  #settle(member: Member, nowUs: number): void {
+    const { connection } = member;
+    for (let change = connection.pollEvent(); change !== undefined; change = connection.pollEvent()) {
+      this.#events.push({ kind: 'stateChanged', member, change });
+    }
+    if (connection.data.delivery.receiver.queuedMessages > 0 && !member.isAnnounced) {
+      member.isAnnounced = true;
+      this.#events.push({ kind: 'messagesReady', member });
+    }
+    if (!member.isCloseReported && connection.state === 'FinWait' && connection.isCloseConfirmed) {
+      member.isCloseReported = true;
+      this.#events.push({ kind: 'closeConfirmed', member });
+      // What is left to do is to answer late packets. That is no reason to keep a process alive.
+      if (member.listener === undefined) connection.path.port.setRef(false);
+    }
+    if (connection.state === 'Dead') this.#remove(member);
+    else this.#deadlines.set(member, connection.nextTimeoutUs(nowUs));
+  }
+
+  #remove(member: Member): void {
+    const low = member.connection.id & 0xffff;
+    if (this.#members.get(low) !== member) return;
+    this.#members.delete(low);
+    this.#deadlines.set(member, Number.POSITIVE_INFINITY);
+    this.#recentIds.push(low);
+    if (this.#recentIds.length > RECENT_IDS) this.#recentIds.shift();
+    this.#events.push({ kind: 'gone', member });
+    if (member.listener === undefined) this.#releasedPorts.push(member.connection.path.port);
+    else {
+      member.listener.forget(member);
+      this.#releaseListener(member.listener);
+    }
+  }
+
+  #releaseListener(listener: Listener): void {
+    if (!listener.isClosing || listener.members.size > 0 || !this.listeners.delete(listener)) return;
+    this.#releasedPorts.push(listener.port);
+  }
+
+  nextTimeoutUs(): number {
+    return this.#deadlines.nextUs;
+  }
+
+  pollEvent(): EndpointEvent | undefined {
+    return this.#events.shift();
+  }
+
+  /** A port that nobody uses any more. */
+  pollReleasedPort(): UdpPort | undefined {
+    return this.#releasedPorts.shift();
+  }
+}
+
+/** Answers to datagrams that fit nothing: at most one in a while, for the whole instance. */
+export class StrayLimiter {
+  #lastUs = LONG_AGO;
+
+  mayAnswer(nowUs: number): boolean {
+    if (nowUs < this.#lastUs + STRAY_INTERVAL_US) return false;
+    this.#lastUs = nowUs;
+    return true;
+  }
+}

@@ -1,0 +1,194 @@
+// A listen socket: one port, many connections. Finds the connection that a datagram belongs to, and deals with strangers
+// without keeping anything of them until they have shown that their address is theirs. Spec: 01 §1.1, §1.4, §1.7.
+
+import { IpAddress } from '../base/address.ts';
+import { Fifo } from '../base/fifo.ts';
+import { US_PER_SECOND } from '../base/time.ts';
+import type { ConfigScope } from '../config/scope.ts';
+import { EndReason } from '../connection/end-reason.ts';
+import { PROTOCOL_VERSION, type TransmitSlot } from '../connection/environment.ts';
+import { allowWithoutAuth, peerIdentity } from '../connection/key-exchange.ts';
+import { FACTS } from '../connection/state-table.ts';
+import { ChallengeCookies } from '../crypto/siphash.ts';
+import type { NetAddress, UdpPort } from '../platform.ts';
+import {
+  type ConnectRequest,
+  type ControlPacket,
+  decodeControlPacket,
+  encodeControlPacket,
+  MIN_DATAGRAM_BYTES,
+} from '../wire/control-packets.ts';
+import { isDataPacket, recipientOf } from '../wire/data-packet.ts';
+import type { Endpoint } from './endpoint.ts';
+import type { DatagramTarget, Member } from './member.ts';
+
+/** Answers to strangers that wait for the network; more are dropped. */
+const MAX_OUTBOX = 1024;
+/** A live connection whose client asks to connect anew is taken for dead when it was silent for this long. */
+const REPLACE_AFTER_SILENCE_US = 2 * US_PER_SECOND;
+const COOKIE_KEY_BYTES = 16;
+
+interface Reply {
+  readonly to: NetAddress;
+  readonly packet: ControlPacket;
+}
+
+export class Listener implements DatagramTarget {
+  readonly port: UdpPort;
+  readonly config: ConfigScope;
+  /** No new connections: the port stays open until the last one has said goodbye. */
+  isClosing = false;
+  readonly members = new Set<Member>();
+  readonly #endpoint: Endpoint;
+  readonly #cookies: ChallengeCookies;
+  readonly #byAddress = new Map<string, Map<number, Member>>();
+  /** By connection id and identity of the client. */
+  readonly #byClient = new Map<string, Member>();
+  readonly #outbox = new Fifo<Reply>();
+
+  constructor(endpoint: Endpoint, port: UdpPort, config: ConfigScope) {
+    this.#endpoint = endpoint;
+    this.port = port;
+    this.config = config;
+    const key = new Uint8Array(COOKIE_KEY_BYTES);
+    endpoint.env.random.fill(key);
+    this.#cookies = new ChallengeCookies(key);
+  }
+
+  handleDatagram(bytes: Uint8Array, length: number, from: NetAddress, nowUs: number): void {
+    if (length < MIN_DATAGRAM_BYTES) return;
+    if (isDataPacket(bytes)) {
+      const member = this.#endpoint.findById(recipientOf(bytes), from) ?? this.#find(from);
+      if (member?.listener !== this) return;
+      member.connection.handleData(bytes, length, nowUs);
+      this.#endpoint.touch(member);
+      return;
+    }
+    const packet = decodeControlPacket(bytes, length);
+    const member = this.#find(from);
+    if (member === undefined || this.#isNewcomer(packet, member, nowUs)) {
+      if (packet !== undefined) this.#handleStranger(packet, from, length, member, nowUs);
+      return;
+    }
+    member.connection.handleControl(packet, length, nowUs);
+    this.#endpoint.touch(member);
+  }
+
+  #find(from: NetAddress): Member | undefined {
+    return this.#byAddress.get(from.address)?.get(from.port);
+  }
+
+  /** A client that asks to connect with another id than the connection from its address has, while that one is over. */
+  #isNewcomer(packet: ControlPacket | undefined, member: Member, nowUs: number): boolean {
+    if (packet === undefined) return false;
+    const isRequest = packet.kind === 'challengeRequest' || packet.kind === 'connectRequest';
+    if (!isRequest) return false;
+    const { connection } = member;
+    const id = packet.kind === 'challengeRequest' ? packet.connectionId : packet.clientConnectionId;
+    if (id === connection.remoteId) return false;
+    if (!FACTS[connection.state].isActive) return true;
+    return (
+      FACTS[connection.state].carriesData &&
+      nowUs - connection.data.liveness.lastReceivedDataUs > REPLACE_AFTER_SILENCE_US
+    );
+  }
+
+  #handleStranger(
+    packet: ControlPacket,
+    from: NetAddress,
+    length: number,
+    predecessor: Member | undefined,
+    nowUs: number,
+  ): void {
+    if (packet.kind === 'connectionClosed') {
+      this.#reply(from, {
+        kind: 'noConnection',
+        fromConnectionId: packet.toConnectionId,
+        toConnectionId: packet.fromConnectionId,
+      });
+    }
+    if (this.isClosing) return;
+    if (packet.kind === 'challengeRequest' && packet.connectionId !== 0) {
+      const address = IpAddress.fromNet(from);
+      this.#reply(from, {
+        kind: 'challengeReply',
+        connectionId: packet.connectionId,
+        challenge: this.#cookies.issue(address.bytes, from.port, nowUs),
+        echoedTimestamp: packet.timestamp,
+        protocolVersion: PROTOCOL_VERSION,
+      });
+    } else if (packet.kind === 'connectRequest') this.#handleRequest(packet, from, length, predecessor, nowUs);
+  }
+
+  #handleRequest(
+    request: ConnectRequest,
+    from: NetAddress,
+    length: number,
+    predecessor: Member | undefined,
+    nowUs: number,
+  ): void {
+    const address = IpAddress.fromNet(from);
+    if (!this.#cookies.isFresh(request.challenge, address.bytes, from.port, nowUs)) return;
+    if (request.clientConnectionId === 0) return;
+    const identity = peerIdentity(request.cert, request.identity, from, allowWithoutAuth(this.config, from));
+    if (identity === undefined) return;
+    const client = `${request.clientConnectionId} ${identity}`;
+    if (this.#byClient.has(client)) {
+      // The same client from another address: whoever was first keeps the id.
+      this.#reply(from, {
+        kind: 'connectionClosed',
+        toConnectionId: request.clientConnectionId,
+        fromConnectionId: 0,
+        reason: EndReason.Misc_Generic,
+        debug: 'A connection with this id and identity exists already',
+      });
+      return;
+    }
+    const member = this.#endpoint.admit(this, from, (connection) =>
+      connection.receiveRequest(request, identity, length, nowUs),
+    );
+    if (member === undefined) return;
+    if (predecessor !== undefined) {
+      predecessor.connection.supersede(nowUs);
+      this.#endpoint.touch(predecessor);
+    }
+    this.members.add(member);
+    this.#byClient.set(client, member);
+    this.#place(from, member);
+  }
+
+  #place({ address, port }: NetAddress, member: Member): void {
+    let ports = this.#byAddress.get(address);
+    if (ports === undefined) {
+      ports = new Map();
+      this.#byAddress.set(address, ports);
+    }
+    ports.set(port, member);
+  }
+
+  /** The connection is dead. */
+  forget(member: Member): void {
+    const { connection } = member;
+    this.members.delete(member);
+    this.#byClient.delete(`${connection.remoteId} ${connection.identity}`);
+    const { address, port } = connection.path.remote;
+    const ports = this.#byAddress.get(address);
+    if (ports?.get(port) !== member) return;
+    ports.delete(port);
+    if (ports.size === 0) this.#byAddress.delete(address);
+  }
+
+  #reply(to: NetAddress, packet: ControlPacket): void {
+    if (this.#outbox.length >= MAX_OUTBOX) return;
+    this.#outbox.push({ to: { address: to.address, port: to.port }, packet });
+    this.#endpoint.touchListener(this);
+  }
+
+  pollTransmit(slot: TransmitSlot): boolean {
+    const reply = this.#outbox.shift();
+    if (reply === undefined) return false;
+    slot.length = encodeControlPacket(reply.packet, slot.bytes);
+    slot.path = { port: this.port, remote: reply.to };
+    return true;
+  }
+}

@@ -1,0 +1,39 @@
+// A connection as the endpoint keeps it: with its place in the schedules.
+
+import type { Scheduled } from '../base/deadline-heap.ts';
+import { NEVER } from '../base/time.ts';
+import type { Connection, StateChange } from '../connection/connection.ts';
+import type { NetAddress } from '../platform.ts';
+import type { Listener } from './listener.ts';
+
+export class Member implements Scheduled {
+  readonly connection: Connection;
+  /** Where it came in; undefined for one that we opened. */
+  readonly listener: Listener | undefined;
+  deadlineUs = NEVER;
+  heapIndex = -1;
+  /** Something happened: datagrams, events or a new deadline may be waiting. */
+  isDirty = false;
+  /** The application was told of unread messages. */
+  isAnnounced = false;
+  /** The application was told that the peer knows of the close. */
+  isCloseReported = false;
+
+  constructor(connection: Connection, listener: Listener | undefined) {
+    this.connection = connection;
+    this.listener = listener;
+  }
+}
+
+/** Something that the application is to be told. */
+export type EndpointEvent =
+  | { readonly kind: 'stateChanged'; readonly member: Member; readonly change: StateChange }
+  | { readonly kind: 'messagesReady'; readonly member: Member }
+  /** In FinWait: the peer knows now. */
+  | { readonly kind: 'closeConfirmed'; readonly member: Member }
+  | { readonly kind: 'gone'; readonly member: Member };
+
+/** Who gets what a port receives. */
+export interface DatagramTarget {
+  handleDatagram(bytes: Uint8Array, length: number, from: NetAddress, nowUs: number): void;
+}
