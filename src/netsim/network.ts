@@ -1,0 +1,361 @@
+// A network in one process and in virtual time: hosts, the links between them, and the means to run it all. Everything
+// follows from the seed, so a failure seen once can be seen again.
+
+import { NetworkingError } from '../core/base/errors.ts';
+import { SeededRandom } from '../core/base/random.ts';
+import type { CryptoProvider } from '../core/platform.ts';
+import { VirtualClock } from './clock.ts';
+import { checkConditions, type LinkConditions, type LinkDrop, LinkSimulator, type Passage } from './conditions.ts';
+import { type HostOptions, SimulatedHost } from './host.ts';
+import { isLoopbackHost, parseHost } from './ports.ts';
+import type { Datagram, ReceiveFate, Surroundings } from './process.ts';
+
+export interface NetworkOptions {
+  /** Any integer. Same seed and same program: same run, to the last byte. */
+  readonly seed: number;
+  /** What all hosts encrypt with. */
+  readonly crypto: CryptoProvider;
+  /** Of every link that has none of its own; perfect if absent. */
+  readonly conditions?: LinkConditions;
+}
+
+/** Why a datagram was not delivered. */
+export type DropReason = LinkDrop | 'partitioned' | 'unplugged' | 'noRoute' | Exclude<ReceiveFate, 'delivered'>;
+
+/** One datagram whose fate is known. */
+export interface TappedDatagram extends Datagram {
+  /** When it was decided: on arrival for what came through, mostly at `sentAtUs` for what did not. Network time. */
+  readonly atUs: number;
+  readonly fate: 'delivered' | DropReason;
+}
+
+/** Datagrams so far: `sent + duplicated` is always `delivered + dropped + inFlight`. */
+export interface NetworkStats {
+  readonly sent: number;
+  /** Second copies made by links. */
+  readonly duplicated: number;
+  readonly delivered: number;
+  readonly dropped: number;
+  readonly droppedBy: Readonly<Record<DropReason, number>>;
+  /** On links and in receive buffers of frozen processes. */
+  readonly inFlight: number;
+  /** Sends that returned false; not in `sent`. */
+  readonly refused: number;
+}
+
+/** One direction between two hosts. */
+export interface SimulatedLink {
+  readonly conditions: LinkConditions;
+  /** Replaces the conditions; those of the network no longer apply. Throws `InvalidParam` for a value out of range. */
+  set(conditions: LinkConditions): void;
+}
+
+/** Both directions between two hosts. */
+export interface LinkPair {
+  readonly there: SimulatedLink;
+  readonly back: SimulatedLink;
+  /** `back` is the same as `there` if absent. */
+  set(there: LinkConditions, back?: LinkConditions): void;
+}
+
+export class SimulatedNetwork {
+  readonly clock = new VirtualClock();
+  readonly #seed: number;
+  readonly #crypto: CryptoProvider;
+  #conditions: LinkConditions;
+  readonly #hosts = new Map<string, SimulatedHost>();
+  readonly #hostByAddress = new Map<string, SimulatedHost>();
+  readonly #links = new Map<SimulatedHost, Map<SimulatedHost, Link>>();
+  readonly #taps = new Set<(datagram: TappedDatagram) => void>();
+  readonly #counts = { sent: 0, duplicated: 0, delivered: 0, refused: 0 };
+  readonly #droppedBy: Record<DropReason, number> = { ...NOTHING_DROPPED };
+  #isAdvancing = false;
+
+  /** Throws `InvalidParam` for conditions out of range. */
+  constructor(options: NetworkOptions) {
+    this.#seed = options.seed;
+    this.#crypto = options.crypto;
+    this.#conditions = options.conditions ?? {};
+    checkConditions(this.#conditions);
+  }
+
+  /** Adds a host. Throws `InvalidParam` if its name or an address is taken, or an address is not one a host can have. */
+  host(name: string, options: HostOptions = {}): SimulatedHost {
+    const clockOffsetUs = options.clockOffsetUs ?? 0;
+    if (!(this.nowUs + clockOffsetUs > 0)) throw invalid(`clockOffsetUs ${clockOffsetUs} makes time negative`);
+    if (this.#hosts.has(name)) throw invalid(`there is already a host "${name}"`);
+    const number = this.#hosts.size + 1;
+    const addresses = options.addresses ?? [`10.77.${number >> 8}.${number & 0xff}`, `fd77::${number.toString(16)}`];
+    const checked = addresses.map((address) => this.#checkAddress(address));
+    if (checked.length === 0) throw invalid(`host "${name}" needs an address`);
+
+    let processes = 0;
+    const host: SimulatedHost = new SimulatedHost(name, checked, () => ({
+      ...this.#services,
+      random: this.#randomFor(`process ${processes++} of ${name}`),
+      addresses: checked,
+      clockOffsetUs,
+      transmit: (datagram) => this.#transmit(host, datagram),
+    }));
+    this.#hosts.set(name, host);
+    for (const address of checked) this.#hostByAddress.set(address, host);
+    return host;
+  }
+
+  /** Conditions of every link that has none of its own. Throws `InvalidParam` for a value out of range. */
+  setConditions(conditions: LinkConditions): void {
+    checkConditions(conditions);
+    this.#conditions = conditions;
+    for (const links of this.#links.values()) {
+      for (const link of links.values()) if (!link.isOwn) link.simulator.set(conditions);
+    }
+  }
+
+  /** The way from one host to another. From a host to itself (loopback) it is perfect until it is `set`. */
+  link(from: SimulatedHost, to: SimulatedHost): SimulatedLink {
+    return this.#link(from, to);
+  }
+
+  between(a: SimulatedHost, b: SimulatedHost): LinkPair {
+    const there = this.#link(a, b);
+    const back = this.#link(b, a);
+    return {
+      there,
+      back,
+      set(conditions, conditionsBack = conditions) {
+        there.set(conditions);
+        back.set(conditionsBack);
+      },
+    };
+  }
+
+  /** Nothing gets through between the two any more, what is under way included. */
+  partition(a: SimulatedHost, b: SimulatedHost): void {
+    this.#link(a, b).isCut = this.#link(b, a).isCut = true;
+  }
+
+  heal(a: SimulatedHost, b: SimulatedHost): void {
+    this.#link(a, b).isCut = this.#link(b, a).isCut = false;
+  }
+
+  /** Shows `onDatagram` every datagram once its fate is known, before the receiver sees it. Returns how to stop that. */
+  tap(onDatagram: (datagram: TappedDatagram) => void): () => void {
+    this.#taps.add(onDatagram);
+    return () => this.#taps.delete(onDatagram);
+  }
+
+  /** A copy. */
+  get stats(): NetworkStats {
+    const dropped = Object.values(this.#droppedBy).reduce((sum, count) => sum + count, 0);
+    const { sent, duplicated, delivered } = this.#counts;
+    const inFlight = sent + duplicated - delivered - dropped;
+    return { ...this.#counts, dropped, droppedBy: { ...this.#droppedBy }, inFlight };
+  }
+
+  /** Open ports of all hosts: 0 once everything is closed. */
+  get openPorts(): number {
+    return [...this.#hosts.values()].reduce((sum, host) => sum + host.openPorts, 0);
+  }
+
+  /** Armed alarms of all hosts: 0 once everything is closed. */
+  get pendingAlarms(): number {
+    return [...this.#hosts.values()].reduce((sum, host) => sum + host.pendingAlarms, 0);
+  }
+
+  get nowUs(): number {
+    return this.clock.nowUs;
+  }
+
+  /** Runs `durationUs` of virtual time. Promises make no progress meanwhile: see `advance`. */
+  run(durationUs: number): void {
+    this.clock.runFor(durationUs);
+  }
+
+  /** Runs until `predicate` holds, for at most `limitUs`. Returns whether it holds. Promises make no progress meanwhile. */
+  runUntil(predicate: () => boolean, limitUs: number): boolean {
+    const endUs = this.nowUs + limitUs;
+    while (!predicate()) {
+      if (!(this.clock.nextEventAtUs <= endUs)) {
+        this.clock.runUntil(endUs);
+        return predicate();
+      }
+      this.clock.step();
+    }
+    return true;
+  }
+
+  /** Runs `durationUs` of virtual time and lets promises go on after each instant at which something happened. */
+  async advance(durationUs: number): Promise<void> {
+    await this.advanceUntil(() => false, durationUs);
+  }
+
+  /**
+   * As `runUntil`, with promises. `predicate` is asked once per instant. Throws `InvalidState` while another call runs:
+   * an `await` was forgotten.
+   */
+  async advanceUntil(predicate: () => boolean, limitUs: number): Promise<boolean> {
+    if (this.#isAdvancing) throw new NetworkingError('InvalidState', 'the network is being advanced already');
+    this.#isAdvancing = true;
+    try {
+      const endUs = this.nowUs + limitUs;
+      await promisesGoOn();
+      while (!predicate()) {
+        const instantUs = Math.min(this.clock.nextEventAtUs, endUs);
+        this.clock.runUntil(instantUs);
+        await promisesGoOn();
+        // At the end, what promises have caused is still part of that instant.
+        if (instantUs === endUs && this.clock.nextEventAtUs > endUs) return predicate();
+      }
+      return true;
+    } finally {
+      this.#isAdvancing = false;
+    }
+  }
+
+  /** Advances until `promise` is settled and passes its outcome on; throws if it is still pending after `limitUs`. */
+  async settle<T>(promise: Promise<T>, limitUs: number): Promise<T> {
+    let isSettled = false;
+    const note = () => {
+      isSettled = true;
+    };
+    promise.then(note, note);
+    if (await this.advanceUntil(() => isSettled, limitUs)) return promise;
+    throw new NetworkingError('Fail', `the promise is still pending after ${limitUs} us of virtual time`);
+  }
+
+  /** What all processes share. */
+  get #services(): Pick<Surroundings, 'clock' | 'crypto' | 'finish' | 'refuse' | 'addressesOf'> {
+    return {
+      clock: this.clock,
+      crypto: this.#crypto,
+      finish: (datagram, fate) => this.#finish(datagram, fate),
+      refuse: () => {
+        this.#counts.refused++;
+      },
+      addressesOf: (name) => this.#hosts.get(name)?.addresses,
+    };
+  }
+
+  #transmit(sender: SimulatedHost, datagram: Datagram): void {
+    this.#counts.sent++;
+    const { address } = datagram.to;
+    const receiver = isLoopbackHost(address) ? sender : this.#hostByAddress.get(address);
+    if (!receiver) {
+      this.#finish(datagram, 'noRoute');
+      return;
+    }
+    const link = this.#link(sender, receiver);
+    const passage = passageOn(link, datagram.bytes.length, this.nowUs);
+    if ('drop' in passage) {
+      this.#finish(datagram, passage.drop);
+      return;
+    }
+    this.#counts.duplicated += passage.arrivalsUs.length - 1;
+    passage.arrivalsUs.forEach((atUs, i) => {
+      // Each receiver may do with its bytes what it likes.
+      const copy = i === 0 ? datagram : { ...datagram, bytes: datagram.bytes.slice() };
+      this.clock.schedule(atUs, () => this.#arrive(link, copy));
+    });
+  }
+
+  #arrive(link: Link, datagram: Datagram): void {
+    const obstacle = obstacleOn(link);
+    if (obstacle) this.#finish(datagram, obstacle);
+    else link.to.receive(datagram);
+  }
+
+  #finish(datagram: Datagram, fate: 'delivered' | DropReason): void {
+    if (fate === 'delivered') this.#counts.delivered++;
+    else this.#droppedBy[fate]++;
+    for (const tap of this.#taps) tap({ ...datagram, bytes: datagram.bytes.slice(), atUs: this.nowUs, fate });
+  }
+
+  #link(from: SimulatedHost, to: SimulatedHost): Link {
+    const known = this.#links.get(from)?.get(to);
+    if (known) return known;
+    const random = this.#randomFor(`link from ${from.name} to ${to.name}`);
+    const link = new Link(from, to, new LinkSimulator(random, from === to ? {} : this.#conditions));
+    const links = this.#links.get(from) ?? new Map<SimulatedHost, Link>();
+    this.#links.set(from, links.set(to, link));
+    return link;
+  }
+
+  #checkAddress(text: string): string {
+    const address = parseHost(text);
+    if (!address || address.isAny || address.isLoopback) throw invalid(`"${text}" cannot be the address of a host`);
+    const owner = this.#hostByAddress.get(address.host);
+    if (owner) throw invalid(`${text} is an address of host "${owner.name}"`);
+    return address.host;
+  }
+
+  /** Depends on nothing but the seed and the name: one more host does not change what happens to the others. */
+  #randomFor(name: string): SeededRandom {
+    return new SeededRandom(hash(`${this.#seed} ${name}`));
+  }
+}
+
+const NOTHING_DROPPED: Readonly<Record<DropReason, number>> = {
+  lost: 0,
+  queueFull: 0,
+  tooLarge: 0,
+  partitioned: 0,
+  unplugged: 0,
+  noRoute: 0,
+  noPort: 0,
+  receiveBufferFull: 0,
+};
+
+class Link implements SimulatedLink {
+  readonly from: SimulatedHost;
+  readonly to: SimulatedHost;
+  readonly simulator: LinkSimulator;
+  /** Whether it has conditions of its own. */
+  isOwn: boolean;
+  isCut = false;
+
+  constructor(from: SimulatedHost, to: SimulatedHost, simulator: LinkSimulator) {
+    this.from = from;
+    this.to = to;
+    this.simulator = simulator;
+    this.isOwn = from === to;
+  }
+
+  get conditions(): LinkConditions {
+    return this.simulator.conditions;
+  }
+
+  set(conditions: LinkConditions): void {
+    this.simulator.set(conditions);
+    this.isOwn = true;
+  }
+}
+
+function passageOn(link: Link, lengthBytes: number, nowUs: number): Passage | { readonly drop: DropReason } {
+  const obstacle = obstacleOn(link);
+  return obstacle ? { drop: obstacle } : link.simulator.transmit(lengthBytes, nowUs);
+}
+
+/** Asked when a datagram leaves and again when it arrives. */
+function obstacleOn({ from, to, isCut }: Link): DropReason | undefined {
+  if (isCut) return 'partitioned';
+  return from === to || (from.isPlugged && to.isPlugged) ? undefined : 'unplugged';
+}
+
+// Each `await` of native code costs one turn, an async function up to three; this is deep enough for a chain of several
+// such functions. What needs more goes on at the next instant.
+const PROMISE_TURNS = 16;
+
+async function promisesGoOn(): Promise<void> {
+  for (let turn = 0; turn < PROMISE_TURNS; turn++) await undefined;
+}
+
+/** FNV-1a, 32 bits. */
+function hash(text: string): number {
+  let value = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
+  return value >>> 0;
+}
+
+function invalid(message: string): NetworkingError {
+  return new NetworkingError('InvalidParam', message);
+}
