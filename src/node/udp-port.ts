@@ -1,0 +1,134 @@
+// One UDP socket of the machine. Spec: "Socket model" (1.1), "Sizes" (1.12).
+// HOT PATH
+import dgram from 'node:dgram';
+import { NetworkingError } from '../core/base/errors.ts';
+import type { DatagramSink, NetAddress, UdpPort, UdpPortOptions } from '../core/platform.ts';
+
+/** Opens a port at once. Throws `BindFailed`, naming address, port and the system's reason. */
+export function openUdpPort(options: UdpPortOptions, sink: DatagramSink, nowUs: () => number): NodeUdpPort {
+  const { address, port } = options;
+  let socket = bind(address, port);
+  if (address === '::' && socket instanceof Error && NO_IPV6.has(socket.code ?? '')) socket = bind('0.0.0.0', port);
+  if (!(socket instanceof Error)) return new NodeUdpPort(socket, sink, nowUs);
+
+  const reason = socket.code ?? socket.message;
+  throw new NetworkingError('BindFailed', `cannot open UDP port ${port} on ${address}: ${reason}`, { cause: socket });
+}
+
+// GNS receives into a buffer of this size, so nothing longer is ever sent.
+const MAX_DATAGRAM_BYTES = 2324;
+// What waits here is late already; beyond this the network gains nothing from more.
+const MAX_QUEUED_DATAGRAMS = 256;
+const MAX_PORT = 0xffff;
+const IPV4_MAPPED = '::ffff:';
+
+export class NodeUdpPort implements UdpPort {
+  readonly local: NetAddress;
+  /** Datagrams the system refused: no route, no buffers, too long … Nobody is told: to the protocol they are lost. */
+  failedSends = 0;
+
+  readonly #socket: dgram.Socket;
+  readonly #isIPv6: boolean;
+  #isOpen = true;
+  /** What the system reads from while it sends. */
+  #outgoing = newSendBuffer();
+  readonly #onSent = (error: Error | null): void => {
+    if (error) this.failedSends++;
+  };
+
+  /** `socket` is bound. */
+  constructor(socket: dgram.Socket, sink: DatagramSink, nowUs: () => number) {
+    const { address, port, family } = socket.address();
+    this.local = { address, port };
+    this.#isIPv6 = family === 'IPv6';
+    this.#socket = socket;
+    // Belated news of earlier sends, such as "connection refused".
+    socket.on('error', this.#onSent);
+    socket.on('message', (bytes, from) => {
+      if (this.#isOpen) sink.onDatagram(bytes, from, nowUs());
+    });
+  }
+
+  send(bytes: Uint8Array, length: number, to: NetAddress): boolean {
+    if (!this.#isOpen) return false;
+    const address = this.#reachable(to.address);
+    const isSendable = length <= MAX_DATAGRAM_BYTES && to.port > 0 && to.port <= MAX_PORT && address !== '';
+    if (!isSendable || this.#socket.getSendQueueCount() >= MAX_QUEUED_DATAGRAMS) {
+      this.failedSends++;
+      return false;
+    }
+    this.#outgoing.set(length === bytes.length ? bytes : bytes.subarray(0, length));
+    this.#socket.send(this.#outgoing, 0, length, to.port, address, this.#onSent);
+    // The datagram has left, unless the system was busy: then the queue still reads from this buffer.
+    if (this.#socket.getSendQueueCount() > 0) this.#outgoing = newSendBuffer();
+    return true;
+  }
+
+  setRef(keepAlive: boolean): void {
+    if (keepAlive) this.#socket.ref();
+    else this.#socket.unref();
+  }
+
+  close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#socket.close();
+  }
+
+  /** `address` as this socket's family writes it; empty if it cannot get there. */
+  #reachable(address: string): string {
+    if (this.#isIPv6) return address.includes(':') ? address : IPV4_MAPPED + address;
+    if (address.startsWith(IPV4_MAPPED)) return address.slice(IPV4_MAPPED.length);
+    return address.includes(':') ? '' : address;
+  }
+}
+
+function newSendBuffer(): Buffer {
+  return Buffer.allocUnsafeSlow(MAX_DATAGRAM_BYTES);
+}
+
+const NO_IPV6: ReadonlySet<string> = new Set(['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EPROTONOSUPPORT']);
+// The default of 208 KiB is 2 ms of a gigabit link: less than one pause of the garbage collector.
+const RECEIVE_BUFFER_BYTES = 4 << 20;
+const SEND_BUFFER_BYTES = 1 << 20;
+const LEAST_BUFFER_BYTES = 256 << 10;
+
+/** All addresses are numeric, and Node binds and sends at once if the lookup answers at once. */
+const NO_LOOKUP: dgram.SocketOptions['lookup'] = (host, _options, callback) => callback(null, host, 0);
+
+function bind(address: string, port: number): dgram.Socket | NodeJS.ErrnoException {
+  const socket = dgram.createSocket({ type: address.includes(':') ? 'udp6' : 'udp4', lookup: NO_LOOKUP });
+  let failure: NodeJS.ErrnoException | undefined;
+  const onError = (error: NodeJS.ErrnoException) => {
+    failure = error;
+  };
+  socket.on('error', onError);
+  try {
+    // Node would take the low 16 bits.
+    if (!Number.isInteger(port) || port < 0 || port > MAX_PORT) throw new RangeError('no such port');
+    // Exclusive: workers of a cluster would share the port otherwise.
+    socket.bind({ address, port, exclusive: true });
+  } catch (error) {
+    failure = error as NodeJS.ErrnoException;
+  }
+  if (failure) {
+    socket.close();
+    return failure;
+  }
+  socket.off('error', onError);
+  request(RECEIVE_BUFFER_BYTES, (bytes) => socket.setRecvBufferSize(bytes));
+  request(SEND_BUFFER_BYTES, (bytes) => socket.setSendBufferSize(bytes));
+  return socket;
+}
+
+/** As much as the system grants: Linux cuts silently, others refuse. */
+function request(mostBytes: number, setBytes: (bytes: number) => void): void {
+  for (let bytes = mostBytes; bytes >= LEAST_BUFFER_BYTES; bytes /= 2) {
+    try {
+      setBytes(bytes);
+      return;
+    } catch {
+      // Half of it, then.
+    }
+  }
+}
