@@ -1,0 +1,24 @@
+// Why a connection did not come about.
+
+import { NetworkingError } from '../core/base/errors.ts';
+import { endReasonName } from '../core/connection/end-reason.ts';
+import type { ConnectionInfo } from '../core/connection/info.ts';
+
+/** A connection ended before it was established. Its code is `ConnectFailed`. */
+export class ConnectionError extends NetworkingError {
+  override readonly name: string = 'ConnectionError';
+  readonly info: ConnectionInfo;
+
+  constructor(info: ConnectionInfo) {
+    const { endReason, endDebug, remoteAddress } = info;
+    const why =
+      endReason === 0 ? 'it was closed by this side' : `${endDebug} (${endReason} ${endReasonName(endReason)})`;
+    super('ConnectFailed', `no connection with ${remoteAddress}: ${why}`);
+    this.info = info;
+  }
+
+  /** One of `EndReason`, or the peer's own number. */
+  get endReason(): number {
+    return this.info.endReason;
+  }
+}

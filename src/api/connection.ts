@@ -1,0 +1,307 @@
+// A connection as the application holds it: GNS's connection handle, with methods.
+
+import { EventEmitter } from 'node:events';
+import type { IpAddress } from '../core/base/address.ts';
+import { type ErrorCode, NetworkingError } from '../core/base/errors.ts';
+import type { Identity } from '../core/base/identity.ts';
+import type { ConfigScope } from '../core/config/scope.ts';
+import { isVisibleChange, type SendRefusal, type StateChange } from '../core/connection/connection.ts';
+import type { ConnectionInfo } from '../core/connection/info.ts';
+import { type ConnectionState, FACTS, visibleState } from '../core/connection/state-table.ts';
+import { type IncomingMessage, MAX_MESSAGE_BYTES } from '../core/delivery/message.ts';
+import type { Member } from '../core/endpoint/member.ts';
+import { ConnectionError } from './connection-error.ts';
+import type { Driver } from './driver.ts';
+import { type ConnectionStatus, connectionStatus } from './status.ts';
+
+export interface SendOptions {
+  /** Sent again until it arrives, in order with the lane's other reliable messages. Default: true. */
+  readonly reliable?: boolean;
+  /** Does not wait for company (GNS's Nagle time), nor does anything queued before it. Default: false. */
+  readonly noNagle?: boolean;
+  /** Fails with code `Ignored` if it cannot go right away; implies `noNagle`. Default: false. */
+  readonly noDelay?: boolean;
+  /** Default: 0. */
+  readonly lane?: number;
+}
+
+export interface CloseOptions {
+  /** 1000 – 1999 for ordinary ends, 2000 – 2999 for unusual ones. Default: 1000. */
+  readonly reason?: number;
+  /** For people; at most 127 bytes of UTF-8 reach the peer. */
+  readonly debug?: string;
+  /** Deliver the reliable messages first that the peer does not have yet. Default: false. */
+  readonly linger?: boolean;
+}
+
+/** How a close went. */
+export interface CloseResult {
+  /** The peer acknowledged every reliable byte that was sent. */
+  readonly delivered: boolean;
+  /** The peer knows that the connection is closed: it said so, or it had closed itself. */
+  readonly confirmed: boolean;
+  /** Reliable bytes, framing included, that the peer did not acknowledge. */
+  readonly undeliveredBytes: number;
+  readonly endReason: number;
+  readonly endDebug: string;
+}
+
+export interface ConnectionEvents {
+  /** The visible state changed; `info` holds for that moment, the connection may be further already. */
+  state: [change: StateChange];
+  /** Every change, FinWait, Linger and Dead included. */
+  internalState: [change: StateChange];
+  connected: [];
+  /** The peer closed, or a problem was found. The connection stays until `close` is called. */
+  ended: [info: ConnectionInfo];
+  /** As long as somebody listens, messages are handed out as they come. */
+  message: [message: IncomingMessage];
+  /** There are messages to fetch; told again once all have been fetched. */
+  readable: [];
+  /** Node's own. */
+  newListener: [event: string | symbol];
+}
+
+/** What is thrown for each reason not to take a message. */
+const REFUSALS: Record<
+  SendRefusal,
+  { readonly code: ErrorCode; readonly text: (size: number, lane: number) => string }
+> = {
+  messageTooLarge: {
+    code: 'MessageTooLarge',
+    text: (size) => `a message has at most ${MAX_MESSAGE_BYTES} bytes, not ${size}`,
+  },
+  noSuchLane: { code: 'InvalidParam', text: (_, lane) => `lane ${lane} is not configured` },
+  sendBufferFull: {
+    code: 'LimitExceeded',
+    text: (size) => `${size} more bytes exceed sendBufferSize; wait until less is pending, or raise it`,
+  },
+  closed: { code: 'InvalidParam', text: () => 'the connection was closed by this side' },
+  ended: { code: 'NoConnection', text: () => 'the connection has ended; close it' },
+  notConnected: { code: 'Ignored', text: () => 'a noDelay message cannot wait for the connection to be established' },
+};
+
+const utf8 = new TextEncoder();
+
+export class Connection
+  extends EventEmitter<ConnectionEvents>
+  implements AsyncIterable<IncomingMessage>, AsyncDisposable
+{
+  readonly #member: Member;
+  readonly #driver: Driver;
+  /** Anything of yours. */
+  userData: unknown;
+  /** For your logs. */
+  name = '';
+  #closing: { readonly promise: Promise<CloseResult>; readonly resolve: (result: CloseResult) => void } | undefined;
+  /** As they were when the connection left Linger or was closed. */
+  #undeliveredBytes = 0;
+
+  /** @internal */
+  constructor(member: Member, driver: Driver) {
+    super();
+    this.#member = member;
+    this.#driver = driver;
+    this.on('newListener', (event) => {
+      // Messages may have come before anybody listened.
+      if (event === 'message') driver.platform.defer(() => this.#handOut());
+    });
+  }
+
+  get #core() {
+    return this.#member.connection;
+  }
+
+  /** The connection id, which is GNS's handle. Random, not 0. */
+  get id(): number {
+    return this.#core.id;
+  }
+  get isIncoming(): boolean {
+    return this.#core.isIncoming;
+  }
+  /** Once closed by this side it is None. */
+  get state(): ConnectionState {
+    return visibleState(this.#core.state);
+  }
+  /** Tells FinWait, Linger and Dead apart, which `state` shows as None. */
+  get internalState(): ConnectionState {
+    return this.#core.state;
+  }
+  /** A snapshot: state, end reason, peer, flags. */
+  get info(): ConnectionInfo {
+    return this.#core.info;
+  }
+  /** Undefined until the peer has told. */
+  get remoteIdentity(): Identity | undefined {
+    return this.#core.identity;
+  }
+  get remoteAddress(): IpAddress {
+    return this.#core.info.remoteAddress;
+  }
+  /** The connection's own configuration values; those it does not set come from the listen socket or the instance. */
+  get config(): ConfigScope {
+    return this.#core.config;
+  }
+
+  /** A snapshot of ping, quality, rates and queues. */
+  status(): ConnectionStatus {
+    return connectionStatus(this.#core, this.#driver.platform.nowUs());
+  }
+
+  /**
+   * Queues a message and returns its number on the lane. Strings are sent as UTF-8; bytes are copied. Throws
+   * `NetworkingError` with code `MessageTooLarge`, `LimitExceeded` (the send buffer is full: nothing was queued),
+   * `NoConnection`, `Ignored` or `InvalidParam`.
+   */
+  send(data: Uint8Array | string, options: SendOptions = {}): number {
+    const { reliable = true, noNagle = false, noDelay = false, lane = 0 } = options;
+    const payload = typeof data === 'string' ? utf8.encode(data) : copyOf(data);
+    const result = this.#core.send(payload, reliable, noNagle, noDelay, lane, this.#driver.platform.nowUs());
+    if (typeof result === 'number') {
+      this.#touch();
+      return result;
+    }
+    const { code, text } = REFUSALS[result];
+    throw new NetworkingError(code, `cannot send: ${text(payload.length, lane)}`);
+  }
+
+  /** Nothing queued waits for company any more. Throws as `send` does. */
+  flush(): void {
+    const result = this.#core.flush(this.#driver.platform.nowUs());
+    this.#touch();
+    if (result === 'ok') return;
+    throw new NetworkingError(
+      REFUSALS[result].code,
+      result === 'notConnected' ? 'cannot flush: not connected yet' : `cannot flush: ${REFUSALS[result].text(0, 0)}`,
+    );
+  }
+
+  /** Up to `max` messages that have arrived, oldest first. */
+  receiveMessages(max = Number.POSITIVE_INFINITY): IncomingMessage[] {
+    const messages: IncomingMessage[] = [];
+    while (messages.length < max) {
+      const message = this.#receive();
+      if (message === undefined) break;
+      messages.push(message);
+    }
+    return messages;
+  }
+
+  #receive(): IncomingMessage | undefined {
+    const message = FACTS[this.#core.state].isVisible ? this.#core.receive(this.#driver.platform.nowUs()) : undefined;
+    if (message === undefined) this.#member.isAnnounced = false;
+    else this.#touch();
+    return message;
+  }
+
+  /**
+   * Closes the handle. Unread messages are discarded. The promise says whether the peer has everything and knows of the
+   * close; it settles when the peer has confirmed, or after five seconds of asking. Never rejects; closing twice is
+   * harmless and gives the same promise.
+   */
+  close(options: CloseOptions = {}): Promise<CloseResult> {
+    if (this.#closing !== undefined) return this.#closing.promise;
+    let resolve: (result: CloseResult) => void = () => {};
+    const promise = new Promise<CloseResult>((settle) => {
+      resolve = settle;
+    });
+    this.#closing = { promise, resolve };
+    this.#undeliveredBytes = this.#core.data.delivery.undeliveredBytes;
+    this.#core.close(options.reason ?? 0, options.debug ?? '', options.linger ?? false, this.#driver.platform.nowUs());
+    this.#settleClose();
+    this.#touch();
+    return promise;
+  }
+
+  /** Resolves once connected; rejects with a `ConnectionError` that says why not. */
+  async connected(): Promise<this> {
+    while (this.state !== 'Connected') {
+      if (!FACTS[this.#core.state].isActive) throw new ConnectionError(this.info);
+      await new Promise((resolve) => this.once('state', resolve));
+    }
+    return this;
+  }
+
+  /** Messages as they come, until the connection ends; leaving the loop closes it with linger. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<IncomingMessage, void, undefined> {
+    try {
+      for (;;) {
+        const message = this.#receive();
+        if (message !== undefined) yield message;
+        else if (!FACTS[this.#core.state].isActive || !FACTS[this.#core.state].isVisible) return;
+        else await this.#nextChange();
+      }
+    } finally {
+      await this.close({ linger: true });
+    }
+  }
+
+  #nextChange(): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        this.off('readable', done);
+        this.off('state', done);
+        resolve();
+      };
+      this.on('readable', done);
+      this.on('state', done);
+    });
+  }
+
+  /** Closes with linger. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close({ linger: true });
+  }
+
+  #touch(): void {
+    this.#driver.touch(this.#member);
+  }
+
+  // ---- called by the instance
+
+  /** @internal */
+  onStateChange(change: StateChange): void {
+    if (change.from === 'Linger') this.#undeliveredBytes = change.undeliveredBytes;
+    this.emit('internalState', change);
+    this.#settleClose();
+    if (!isVisibleChange(change)) return;
+    this.emit('state', change);
+    if (change.to === 'Connected') this.emit('connected');
+    else if (change.to === 'ClosedByPeer' || change.to === 'ProblemDetectedLocally') this.emit('ended', change.info);
+  }
+
+  /** @internal */
+  onMessagesReady(): void {
+    if (this.listenerCount('message') > 0) this.#handOut();
+    else this.emit('readable');
+  }
+
+  /** @internal */
+  onCloseConfirmed(): void {
+    this.#settleClose();
+  }
+
+  #handOut(): void {
+    while (this.listenerCount('message') > 0) {
+      const message = this.#receive();
+      if (message === undefined) return;
+      this.emit('message', message);
+    }
+  }
+
+  #settleClose(): void {
+    const isOver = this.#core.state === 'Dead' || (this.#core.state === 'FinWait' && this.#core.isCloseConfirmed);
+    if (this.#closing === undefined || !isOver) return;
+    const { endReason, endDebug } = this.#core.info;
+    const undeliveredBytes = this.#undeliveredBytes;
+    const confirmed = this.#core.isCloseConfirmed;
+    this.#closing.resolve({ delivered: undeliveredBytes === 0, confirmed, undeliveredBytes, endReason, endDebug });
+  }
+}
+
+/** A copy in memory of its own: small ones from Node's pool would keep 8 KiB each. */
+function copyOf(data: Uint8Array): Uint8Array {
+  const copy = new Uint8Array(data.length);
+  copy.set(data);
+  return copy;
+}

@@ -1,0 +1,114 @@
+// Turns the crank: hands what the platform brings to the endpoint, and what the endpoint wants to the platform and the
+// application. Every input ends in a settle, so that no output can be forgotten.
+
+import { TransmitSlot } from '../core/connection/environment.ts';
+import type { Endpoint } from '../core/endpoint/endpoint.ts';
+import type { DatagramTarget, EndpointEvent, Member } from '../core/endpoint/member.ts';
+import type { Alarm, NetAddress, Platform, UdpPort, UdpPortOptions } from '../core/platform.ts';
+
+export class Driver {
+  readonly platform: Platform;
+  readonly #endpoint: Endpoint;
+  readonly #dispatch: (event: EndpointEvent) => void;
+  readonly #alarm: Alarm;
+  readonly #slot = new TransmitSlot();
+  readonly #ports = new Set<UdpPort>();
+  #isSettlePlanned = false;
+  #isSettling = false;
+
+  constructor(platform: Platform, endpoint: Endpoint, dispatch: (event: EndpointEvent) => void) {
+    this.platform = platform;
+    this.#endpoint = endpoint;
+    this.#dispatch = dispatch;
+    this.#alarm = platform.newAlarm((nowUs) => {
+      this.#endpoint.handleTimeout(nowUs);
+      this.settle();
+    });
+    // Open ports keep the process alive, not the clock.
+    this.#alarm.setRef(false);
+  }
+
+  get openPorts(): ReadonlySet<UdpPort> {
+    return this.#ports;
+  }
+
+  /** Opens a port; what it receives goes to the target that `connect` makes for it. Throws `BindFailed`. */
+  openPort<T extends DatagramTarget>(options: UdpPortOptions, connect: (port: UdpPort) => T): T {
+    let target: T | undefined;
+    const port = this.platform.openUdp(options, {
+      onDatagram: (bytes: Uint8Array, from: NetAddress, nowUs: number) => {
+        target?.handleDatagram(bytes, bytes.length, from, nowUs);
+        this.poke();
+      },
+    });
+    this.#ports.add(port);
+    try {
+      target = connect(port);
+    } catch (error) {
+      this.#closePort(port);
+      throw error;
+    }
+    this.poke();
+    return target;
+  }
+
+  #closePort(port: UdpPort): void {
+    this.#ports.delete(port);
+    port.close();
+  }
+
+  /** Something was done to this connection. */
+  touch(member: Member): void {
+    this.#endpoint.touch(member);
+    this.poke();
+  }
+
+  /** Something was done: settle soon, together with whatever else happens in this turn. */
+  poke(): void {
+    if (this.#isSettlePlanned || this.#isSettling) return;
+    this.#isSettlePlanned = true;
+    this.platform.defer(() => {
+      this.#isSettlePlanned = false;
+      this.settle();
+    });
+  }
+
+  /** Sends all that may be sent, tells all that is to be told, and sets the alarm. */
+  settle(): void {
+    if (this.#isSettling) return;
+    this.#isSettling = true;
+    const { platform } = this;
+    let nowUs = platform.nowUs();
+    this.#transmit(nowUs);
+    // What the application does when it is told may lead to more.
+    for (let event = this.#endpoint.pollEvent(); event !== undefined; event = this.#endpoint.pollEvent()) {
+      this.#tell(event);
+      nowUs = platform.nowUs();
+      this.#transmit(nowUs);
+    }
+    for (let port = this.#endpoint.pollReleasedPort(); port !== undefined; port = this.#endpoint.pollReleasedPort()) {
+      this.#closePort(port);
+    }
+    this.#alarm.set(this.#endpoint.nextTimeoutUs());
+    this.#isSettling = false;
+  }
+
+  #transmit(nowUs: number): void {
+    const slot = this.#slot;
+    while (this.#endpoint.pollTransmit(slot, nowUs)) {
+      const { port, remote } = slot.path!;
+      if (!port.send(slot.bytes, slot.length, remote)) this.#endpoint.onSendFailed();
+    }
+  }
+
+  /** An application's error is the application's: it surfaces as uncaught, and does not stop us. */
+  #tell(event: EndpointEvent): void {
+    try {
+      this.#dispatch(event);
+    } catch (error) {
+      this.platform.defer(() => {
+        throw error;
+      });
+    }
+  }
+}

@@ -1,0 +1,165 @@
+// A listen socket as the application holds it, and the connections that wait for its answer.
+
+import { EventEmitter } from 'node:events';
+import { IpAddress } from '../core/base/address.ts';
+import { NetworkingError } from '../core/base/errors.ts';
+import type { Identity } from '../core/base/identity.ts';
+import type { ConfigScope } from '../core/config/scope.ts';
+import type { ConnectionConfigOptions } from '../core/config/values.ts';
+import type { Endpoint } from '../core/endpoint/endpoint.ts';
+import type { Listener } from '../core/endpoint/listener.ts';
+import type { Member } from '../core/endpoint/member.ts';
+import type { Connection } from './connection.ts';
+import type { Driver } from './driver.ts';
+
+export interface ListenOptions {
+  /** Numeric address to bind. Default: `::`, which takes IPv4 too. */
+  readonly host?: string;
+  /** 1 – 65535; 0 takes any free one (GNS refuses that). */
+  readonly port: number;
+  /** Accept every connection at once, without asking. Default: false. */
+  readonly autoAccept?: boolean;
+  /** Values for this socket and, unless they set their own, its connections. */
+  readonly config?: ConnectionConfigOptions;
+}
+
+export interface ListenSocketEvents {
+  /** A client with acceptable credentials asks to connect. Without an answer it is turned away after `timeoutInitial`. */
+  connection: [incoming: IncomingConnection];
+  /** `close` was called. */
+  close: [];
+}
+
+/** A client that waits for our answer. */
+export class IncomingConnection {
+  /** In state Connecting; it is the one that `accept` returns. */
+  readonly connection: Connection;
+  readonly #member: Member;
+  readonly #driver: Driver;
+
+  /** @internal */
+  constructor(connection: Connection, member: Member, driver: Driver) {
+    this.connection = connection;
+    this.#member = member;
+    this.#driver = driver;
+  }
+
+  get identity(): Identity {
+    return this.#member.connection.identity!;
+  }
+  get address(): IpAddress {
+    return this.connection.remoteAddress;
+  }
+
+  /**
+   * Lets the client in; the connection is Connected when this returns. Throws `InvalidState` if it is not waiting any
+   * more, `HandshakeFailed` if there is no common cipher (the client is told), and as `config.set` does.
+   */
+  accept(config: ConnectionConfigOptions = {}): Connection {
+    this.#member.connection.config.setAll(config);
+    const result = this.#member.connection.accept(this.#driver.platform.nowUs());
+    this.#driver.touch(this.#member);
+    if (result === 'ok') return this.connection;
+    const { endDebug, state } = this.connection.info;
+    if (result === 'handshakeFailed') throw new NetworkingError('HandshakeFailed', `cannot accept: ${endDebug}`);
+    throw new NetworkingError('InvalidState', `cannot accept: the connection is in state ${state}, not Connecting`);
+  }
+
+  /** Turns the client away: it is told reason and text. */
+  reject(reason = 0, debug = ''): void {
+    void this.connection.close({ reason, debug });
+  }
+}
+
+export class ListenSocket
+  extends EventEmitter<ListenSocketEvents>
+  implements AsyncIterable<IncomingConnection>, AsyncDisposable
+{
+  readonly #listener: Listener;
+  readonly #endpoint: Endpoint;
+  readonly #driver: Driver;
+  readonly #autoAccept: boolean;
+  #gone: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
+
+  /** @internal */
+  constructor(listener: Listener, endpoint: Endpoint, driver: Driver, autoAccept: boolean) {
+    super();
+    this.#listener = listener;
+    this.#endpoint = endpoint;
+    this.#driver = driver;
+    this.#autoAccept = autoAccept;
+  }
+
+  /** Where clients reach it. */
+  get address(): IpAddress {
+    return IpAddress.fromNet(this.#listener.port.local);
+  }
+  get config(): ConfigScope {
+    return this.#listener.config;
+  }
+  /** Connections that came in here, in any state. */
+  get connectionCount(): number {
+    return this.#listener.members.size;
+  }
+
+  /**
+   * Takes no more clients and closes the connections of those that came in here; unlike GNS it tells them so. Resolves
+   * when they are gone and the port is free.
+   */
+  close(reason = 0, debug = 'The listen socket was closed'): Promise<void> {
+    if (this.#gone !== undefined) return this.#gone.promise;
+    let resolve: () => void = () => {};
+    const promise = new Promise<void>((settle) => {
+      resolve = settle;
+    });
+    this.#gone = { promise, resolve };
+    this.#endpoint.closeListener(this.#listener, reason, debug, this.#driver.platform.nowUs());
+    this.#driver.poke();
+    this.emit('close');
+    this.onMembersChanged();
+    return promise;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Clients as they come, until the socket is closed. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<IncomingConnection, void, undefined> {
+    const waiting: IncomingConnection[] = [];
+    let wake: (() => void) | undefined;
+    const onConnection = (incoming: IncomingConnection) => {
+      waiting.push(incoming);
+      wake?.();
+    };
+    const onClose = () => wake?.();
+    this.on('connection', onConnection);
+    this.on('close', onClose);
+    try {
+      while (this.#gone === undefined) {
+        const next = waiting.shift();
+        if (next !== undefined) yield next;
+        else
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+      }
+    } finally {
+      this.off('connection', onConnection);
+      this.off('close', onClose);
+    }
+  }
+
+  // ---- called by the instance
+
+  /** @internal */
+  onIncoming(incoming: IncomingConnection): void {
+    if (this.#autoAccept) incoming.accept();
+    this.emit('connection', incoming);
+  }
+
+  /** @internal */
+  onMembersChanged(): void {
+    if (!this.#endpoint.listeners.has(this.#listener)) this.#gone?.resolve();
+  }
+}

@@ -1,0 +1,264 @@
+// One instance of the library: identity, configuration, listen sockets, connections. As many as you like in one process;
+// they share nothing.
+
+import { IpAddress } from '../core/base/address.ts';
+import { NetworkingError } from '../core/base/errors.ts';
+import { Identity } from '../core/base/identity.ts';
+import type { LocalCertificate } from '../core/certs/certificate.ts';
+import { TrustStore } from '../core/certs/trust-store.ts';
+import { ConfigScope } from '../core/config/scope.ts';
+import type { ConfigOptions, ConnectionConfigOptions } from '../core/config/values.ts';
+import { EndReason } from '../core/connection/end-reason.ts';
+import type { Environment } from '../core/connection/environment.ts';
+import { Endpoint, StrayLimiter } from '../core/endpoint/endpoint.ts';
+import type { EndpointEvent, Member } from '../core/endpoint/member.ts';
+import type { NetAddress, Platform } from '../core/platform.ts';
+import { nodePlatform } from '../node/platform.ts';
+import { Connection } from './connection.ts';
+import { ConnectionError } from './connection-error.ts';
+import { Driver } from './driver.ts';
+import { IncomingConnection, type ListenOptions, ListenSocket } from './listen-socket.ts';
+
+export interface NetworkingOptions {
+  /** Who we are, as peers see it: `str:alice`, `steamid:…`, an `Identity`. Without one we are anonymous. */
+  readonly identity?: string | Identity;
+  /** Values for everything in this instance, unless a listen socket or connection sets its own. */
+  readonly config?: ConfigOptions;
+  /** Whose Ed25519 and X25519: Node's own (default), or plain JavaScript. Ignored with `platform`. */
+  readonly crypto?: 'node' | 'tweetnacl';
+  /** The world to live in. Default: this machine. A simulated host has another. */
+  readonly platform?: Platform;
+}
+
+export interface ConnectOptions {
+  readonly config?: ConnectionConfigOptions;
+  /** Local address to send from. Default: whatever the system chooses. */
+  readonly localAddress?: string;
+}
+
+export interface ConnectAndWaitOptions extends ConnectOptions {
+  /** Gives up: the connection is closed and the promise rejects with code `Aborted`. */
+  readonly signal?: AbortSignal;
+}
+
+export class Networking implements AsyncDisposable {
+  readonly platform: Platform;
+  readonly identity: Identity;
+  /** The global configuration values of this instance. */
+  readonly config = new ConfigScope('global');
+  readonly #interfaceConfig = new ConfigScope('interface', this.config);
+  readonly #endpoint: Endpoint;
+  readonly #driver: Driver;
+  readonly #connections = new Map<Member, Connection>();
+  readonly #listenSockets = new Map<unknown, ListenSocket>();
+  #isClosed = false;
+
+  /** Throws `InvalidParam` for an identity that cannot be read, and as `config.set` does. */
+  constructor(options: NetworkingOptions = {}) {
+    this.identity = identityOf(options.identity);
+    this.platform = options.platform ?? nodePlatform(options.crypto === undefined ? {} : { crypto: options.crypto });
+    if (options.config !== undefined) this.config.setAll(options.config);
+    this.#endpoint = new Endpoint(this.#environment(undefined), this.#interfaceConfig);
+    this.#driver = new Driver(this.platform, this.#endpoint, (event) => this.#onEvent(event));
+  }
+
+  #environment(certificate: LocalCertificate | undefined): Environment {
+    const { crypto, random } = this.platform;
+    const strays = new StrayLimiter();
+    return {
+      crypto,
+      random,
+      identity: this.identity,
+      appId: 0,
+      trust: new TrustStore(crypto),
+      certificate,
+      unixTimeS: () => this.platform.unixTimeS(),
+      mayAnswerStray: (nowUs) => strays.mayAnswer(nowUs),
+    };
+  }
+
+  /** Microseconds on the clock of this instance; monotonic, arbitrary origin. */
+  nowUs(): number {
+    return this.platform.nowUs();
+  }
+
+  /** The connections that this side has not closed. */
+  get connections(): Iterable<Connection> {
+    return [...this.#connections.values()].filter((connection) => connection.state !== 'None');
+  }
+
+  /** Opens a listen socket. Throws `BindFailed`, `InvalidParam`, and as `config.set` does. */
+  listen(options: ListenOptions): ListenSocket {
+    this.#mustBeOpen();
+    const { host = '::', port, autoAccept = false } = options;
+    if (IpAddress.parse(host) === undefined)
+      throw new NetworkingError('InvalidParam', `cannot listen on "${host}": not a numeric address`);
+    const config = new ConfigScope('listenSocket', this.#interfaceConfig);
+    if (options.config !== undefined) config.setAll(options.config);
+    if (config.get('ipAllowWithoutAuth') === 0 && this.#endpoint.env.certificate === undefined) {
+      const why = 'ipAllowWithoutAuth is 0 and this instance has no certificate of an authority';
+      throw new NetworkingError('InvalidParam', `cannot listen on ${host} port ${port}: ${why}`);
+    }
+    const listener = this.#driver.openPort({ address: host, port }, (udpPort) =>
+      this.#endpoint.listen(udpPort, config),
+    );
+    const socket = new ListenSocket(listener, this.#endpoint, this.#driver, autoAccept);
+    this.#listenSockets.set(listener, socket);
+    return socket;
+  }
+
+  /**
+   * Begins to connect to a numeric address with port; the connection returned is in state Connecting. Throws
+   * `InvalidParam` for an address that cannot be connected to, `BindFailed`, and as `config.set` does.
+   */
+  open(address: string | IpAddress, options: ConnectOptions = {}): Connection {
+    this.#mustBeOpen();
+    const target = typeof address === 'string' ? IpAddress.parse(address) : address;
+    if (target === undefined || target.isAny || target.port === 0) {
+      throw new NetworkingError(
+        'InvalidParam',
+        `cannot connect to "${address}": give a numeric address and port, such as 127.0.0.1:27015`,
+      );
+    }
+    const config = new ConfigScope('connection', this.#interfaceConfig);
+    if (options.config !== undefined) config.setAll(options.config);
+    const remote: NetAddress = { address: target.host, port: target.port };
+    const local = { address: options.localAddress ?? (target.isIPv4 ? '0.0.0.0' : '::'), port: 0 };
+    let member: Member | undefined;
+    this.#driver.openPort(local, (port) => {
+      member = this.#endpoint.connect(port, remote, config, this.platform.nowUs());
+      return this.#endpoint.clientTarget(member);
+    });
+    return this.#wrap(member!);
+  }
+
+  /**
+   * Connects to `host:port` (names are looked up, their addresses tried in turn) and resolves once connected. Rejects
+   * with a `ConnectionError` that says why not, or as `open` throws.
+   */
+  async connect(address: string | IpAddress, options: ConnectAndWaitOptions = {}): Promise<Connection> {
+    const targets = await this.#resolve(address);
+    let failure: unknown;
+    for (const target of targets) {
+      const connection = this.open(target, options);
+      try {
+        return await waitConnected(connection, options.signal);
+      } catch (error) {
+        failure = error;
+        void connection.close();
+        if (!(error instanceof ConnectionError)) break;
+      }
+    }
+    throw failure;
+  }
+
+  async #resolve(address: string | IpAddress): Promise<readonly IpAddress[]> {
+    if (typeof address !== 'string') return [address];
+    const literal = IpAddress.parse(address);
+    if (literal !== undefined) return [literal];
+    const [, host, port] = /^([^:]+):(\d+)$/.exec(address) ?? [];
+    if (host === undefined || Number(port) < 1 || Number(port) > 65_535) {
+      throw new NetworkingError(
+        'InvalidParam',
+        `cannot connect to "${address}": give host and port, such as example.org:27015`,
+      );
+    }
+    const hosts = await this.platform.resolve(host);
+    return hosts.map((each) => IpAddress.fromNet({ address: each, port: Number(port) }));
+  }
+
+  /**
+   * Closes everything: peers are told with reason 2999. Resolves when they have confirmed or, at the latest, after
+   * FinWait (5 s). Reliable data that was not acknowledged is lost: close connections with linger first to keep it.
+   */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const end = { reason: EndReason.AppException_Max, debug: 'The application shut down' };
+    const closing = [...this.#connections.values()].map((connection) => connection.close(end));
+    for (const socket of this.#listenSockets.values()) void socket.close(end.reason, end.debug);
+    await Promise.all(closing);
+    for (const member of this.#endpoint.members) {
+      member.connection.destroy(this.platform.nowUs());
+      this.#endpoint.touch(member);
+    }
+    this.#driver.settle();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #mustBeOpen(): void {
+    if (this.#isClosed) throw new NetworkingError('InvalidState', 'this instance was closed');
+  }
+
+  #wrap(member: Member): Connection {
+    let connection = this.#connections.get(member);
+    if (connection === undefined) {
+      connection = new Connection(member, this.#driver);
+      this.#connections.set(member, connection);
+    }
+    return connection;
+  }
+
+  #onEvent(event: EndpointEvent): void {
+    const { member } = event;
+    const connection = this.#wrap(member);
+    switch (event.kind) {
+      case 'stateChanged': {
+        connection.onStateChange(event.change);
+        const listenSocket = this.#listenSockets.get(member.listener);
+        if (event.change.to === 'Connecting' && listenSocket !== undefined) {
+          listenSocket.onIncoming(new IncomingConnection(connection, member, this.#driver));
+        }
+        break;
+      }
+      case 'messagesReady':
+        connection.onMessagesReady();
+        break;
+      case 'closeConfirmed':
+        connection.onCloseConfirmed();
+        break;
+      case 'gone': {
+        this.#connections.delete(member);
+        const listenSocket = this.#listenSockets.get(member.listener);
+        listenSocket?.onMembersChanged();
+        if (listenSocket !== undefined && !this.#endpoint.listeners.has(member.listener!))
+          this.#listenSockets.delete(member.listener);
+      }
+    }
+  }
+}
+
+function identityOf(identity: string | Identity | undefined): Identity {
+  if (identity === undefined) return Identity.localHost;
+  const parsed = typeof identity === 'string' ? Identity.parse(identity) : identity;
+  if (parsed?.isValid !== true) {
+    throw new NetworkingError(
+      'InvalidParam',
+      `cannot read the identity "${identity}": expected one such as str:alice, steamid:… or gen:c0ffee`,
+    );
+  }
+  return parsed;
+}
+
+/** Closes the connection when the signal comes first. */
+async function waitConnected(connection: Connection, signal: AbortSignal | undefined): Promise<Connection> {
+  if (signal === undefined) return connection.connected();
+  let onAbort: () => void = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () =>
+      reject(
+        new NetworkingError('Aborted', `connecting to ${connection.remoteAddress} was aborted`, {
+          cause: signal.reason,
+        }),
+      );
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([connection.connected(), aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}

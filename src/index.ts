@@ -1,0 +1,38 @@
+// The public names, and nothing else.
+
+export {
+  type CloseOptions,
+  type CloseResult,
+  Connection,
+  type ConnectionEvents,
+  type SendOptions,
+} from './api/connection.ts';
+export { ConnectionError } from './api/connection-error.ts';
+export { IncomingConnection, type ListenOptions, ListenSocket, type ListenSocketEvents } from './api/listen-socket.ts';
+export {
+  type ConnectAndWaitOptions,
+  type ConnectOptions,
+  Networking,
+  type NetworkingOptions,
+} from './api/networking.ts';
+export type { ConnectionStatus } from './api/status.ts';
+export { IpAddress } from './core/base/address.ts';
+export { ERROR_RESULTS, type ErrorCode, NetworkingError } from './core/base/errors.ts';
+export { Identity } from './core/base/identity.ts';
+export { ConfigScope } from './core/config/scope.ts';
+export {
+  CONFIG_VALUES,
+  type ConfigName,
+  type ConfigOptions,
+  type ConfigValues,
+  type ConnectionConfigOptions,
+  findConfigValue,
+  parseConfigValue,
+} from './core/config/values.ts';
+export type { StateChange } from './core/connection/connection.ts';
+export { EndReason, endReasonName } from './core/connection/end-reason.ts';
+export { type ConnectionFlags, type ConnectionInfo, flagBits } from './core/connection/info.ts';
+export { type ConnectionState, FACTS as CONNECTION_STATES } from './core/connection/state-table.ts';
+export type { IncomingMessage } from './core/delivery/message.ts';
+export type { Platform } from './core/platform.ts';
+export { nodePlatform } from './node/platform.ts';

@@ -1,0 +1,6 @@
+// For tests of programs that use the library: a simulated network in virtual time, whose hosts are platforms.
+
+export { type LinkConditions, presets } from './netsim/conditions.ts';
+export type { SimulatedHost } from './netsim/host.ts';
+export { SimulatedNetwork } from './netsim/network.ts';
+export { nodeCrypto } from './node/crypto.ts';
