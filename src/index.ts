@@ -29,9 +29,8 @@ export {
   findConfigValue,
   parseConfigValue,
 } from './core/config/values.ts';
-export type { StateChange } from './core/connection/connection.ts';
 export { EndReason, endReasonName } from './core/connection/end-reason.ts';
-export { type ConnectionFlags, type ConnectionInfo, flagBits } from './core/connection/info.ts';
+export { type ConnectionFlags, type ConnectionInfo, flagBits, type StateChange } from './core/connection/info.ts';
 export { type ConnectionState, FACTS as CONNECTION_STATES } from './core/connection/state-table.ts';
 export type { IncomingMessage } from './core/delivery/message.ts';
 export type { Platform } from './core/platform.ts';

@@ -1,13 +1,19 @@
-// Telling the peer that it is over, until it says that it knows. GNS tells it once; if that datagram is lost, the peer is
+// The end of a connection: why it ended, and telling the peer until it says that it knows. GNS tells it once; if that datagram is lost, the peer is
 // left to its time-out. We repeat it with growing pauses; a GNS peer answers each, and sees nothing unusual.
 // Spec: 01 §1.10, 04 §4.2.
 
 import { NEVER, US_PER_MS } from '../base/time.ts';
+import type { ConnectionClosed, NoConnection } from '../wire/control-packets.ts';
 
 const MIN_PAUSE_MS = 200;
 const MAX_REPEATS = 5;
 
 export class CloseNotice {
+  /** One of `EndReason`, or what an application said; 0 before the end. */
+  reason = 0;
+  debug = '';
+  /** The peer closed, not we: all that we still say is that we have no connection. */
+  isByPeer = false;
   /** When to say it (again). */
   dueUs = NEVER;
   isConfirmed = false;
@@ -38,6 +44,13 @@ export class CloseNotice {
     this.dueUs = NEVER;
   }
 
+  /** The closing reply: whatever came, this is how things stand. */
+  packet(fromConnectionId: number, toConnectionId: number): ConnectionClosed | NoConnection {
+    if (this.isByPeer) return { kind: 'noConnection', fromConnectionId, toConnectionId };
+    return { kind: 'connectionClosed', fromConnectionId, toConnectionId, reason: this.reason, debug: this.debug };
+  }
+
+  /** Nothing more is to be said. */
   mute(): void {
     this.isMuted = true;
     this.confirm();

@@ -20,24 +20,11 @@ import { Outcome } from '../wire/frames.ts';
 import { CloseNotice } from './close-notice.ts';
 import { DataPath } from './data-path.ts';
 import { applicationEnd, EndReason } from './end-reason.ts';
-import { dataPathSettings, type Environment, type Path, type TransmitSlot } from './environment.ts';
-import { type ConnectionInfo, connectionFlags } from './info.ts';
+import type { Environment, Path, TransmitSlot } from './environment.ts';
+import { type ConnectionInfo, connectionFlags, type StateChange } from './info.ts';
+import { SECURITY_VALUES } from './settings.ts';
 import { type ConnectionState, FACTS, TRANSITIONS, type Trigger, visibleState } from './state-table.ts';
 import { ClientHandshake, type ClientStep, firstPacketNumber, ServerHandshake, type Session } from './udp-handshake.ts';
-
-/** A change, hidden states included; `info` is what held at that moment. */
-export interface StateChange {
-  readonly from: ConnectionState;
-  readonly to: ConnectionState;
-  readonly info: ConnectionInfo;
-  /** Reliable bytes that the peer had not acknowledged then; nobody keeps them once the connection has ended. */
-  readonly undeliveredBytes: number;
-}
-
-/** The same states, or none, as far as the application sees them. */
-export function isVisibleChange(change: StateChange): boolean {
-  return visibleState(change.from) !== visibleState(change.to);
-}
 
 /** Why a message was not taken, beside what delivery says. */
 export type SendRefusal = Refusal | 'closed' | 'ended' | 'notConnected';
@@ -52,22 +39,14 @@ export class Connection {
   readonly config: ConfigScope;
   readonly data: DataPath;
   readonly #env: Environment;
-  path: Path;
+  readonly path: Path;
+  readonly #address: IpAddress;
   #state: ConnectionState = 'None';
   #stateSinceUs = 0;
-  #remoteId = 0;
-  #identity: Identity | undefined;
-  #endReason = 0;
-  #endDebug = '';
-  /** The last we were told is that the peer closed: what we still say is NoConnection. */
-  #peerClosed = false;
-  #isEncrypted = false;
-  #isAuthenticated = false;
   #client: ClientHandshake | undefined;
   #server: ServerHandshake | undefined;
   #session: Session | undefined;
   #handshakeDueUs = NEVER;
-  #configRevision = -1;
   readonly #notice = new CloseNotice();
   readonly #outbox = new Fifo<ControlPacket>();
   readonly #events = new Fifo<StateChange>();
@@ -78,36 +57,36 @@ export class Connection {
     this.id = id;
     this.isIncoming = isIncoming;
     this.path = path;
-    this.data = new DataPath(dataPathSettings(config));
+    this.#address = IpAddress.fromNet(path.remote);
+    this.data = new DataPath(config);
   }
 
   get state(): ConnectionState {
     return this.#state;
   }
+  /** The peer's connection id; 0 until it has told. */
   get remoteId(): number {
-    return this.#remoteId;
+    return this.#session?.remoteId ?? this.#server?.remoteId ?? 0;
   }
   get identity(): Identity | undefined {
-    return this.#identity;
-  }
-  get env(): Environment {
-    return this.#env;
+    return this.#session?.identity ?? this.#server?.identity;
   }
 
   /** In FinWait: the peer has confirmed that it knows of the close, or cannot be expected to. */
   get isCloseConfirmed(): boolean {
-    return this.#notice.isConfirmed || this.#peerClosed;
+    return this.#notice.isConfirmed || this.#notice.isByPeer;
   }
 
   get info(): ConnectionInfo {
+    const isAuthenticated = this.#session?.isAuthenticated ?? this.#server?.isAuthenticated ?? false;
     return {
       state: visibleState(this.#state),
-      endReason: this.#endReason,
-      endDebug: this.#endDebug,
-      remoteIdentity: this.#identity,
-      remoteAddress: IpAddress.fromNet(this.path.remote),
+      endReason: this.#notice.reason,
+      endDebug: this.#notice.debug,
+      remoteIdentity: this.identity,
+      remoteAddress: this.#address,
       isIncoming: this.isIncoming,
-      flags: connectionFlags(this.path.remote, this.#isAuthenticated, this.#isEncrypted),
+      flags: connectionFlags(this.#address, isAuthenticated, this.#session?.ciphers.isEncrypted ?? false),
     };
   }
 
@@ -115,9 +94,9 @@ export class Connection {
 
   /** Begins to connect. */
   connect(nowUs: number): void {
-    this.#client = new ClientHandshake(this.#env, this.config, this.id, this.path.remote);
+    this.#client = new ClientHandshake(this.#env, this.config, this.id, this.#address);
     this.#apply('start', nowUs);
-    this.#lockSecurity();
+    for (const name of SECURITY_VALUES) this.config.lock(name);
     this.#handshakeDueUs = nowUs;
     this.handleTimeout(nowUs);
   }
@@ -125,12 +104,9 @@ export class Connection {
   /** Enters a client's request; false if its credentials are not acceptable, and the connection is of no use. */
   receiveRequest(request: ConnectRequest, identity: Identity, length: number, nowUs: number): boolean {
     const { roundTrip, received } = this.data.stats;
-    this.#server = ServerHandshake.begin(this.#env, this.config, this.path.remote, request, identity, roundTrip, nowUs);
+    this.#server = ServerHandshake.begin(this.#env, this.config, this.#address, request, identity, roundTrip, nowUs);
     if (this.#server === undefined) return false;
     received.note(length);
-    this.#identity = identity;
-    this.#remoteId = request.clientConnectionId;
-    this.#isAuthenticated = this.#server.isAuthenticated;
     this.#apply('start', nowUs);
     return true;
   }
@@ -138,7 +114,7 @@ export class Connection {
   accept(nowUs: number): AcceptResult {
     if (!this.isIncoming) return 'notIncoming';
     if (this.#state !== 'Connecting') return 'notConnecting';
-    this.#lockSecurity();
+    for (const name of SECURITY_VALUES) this.config.lock(name);
     const session = this.#server!.accept(this.id);
     if ('reason' in session) {
       this.#fail(session.reason, session.debug, nowUs);
@@ -161,7 +137,7 @@ export class Connection {
     if (!FACTS[this.#state].isVisible) return 'closed';
     if (!FACTS[this.#state].isActive) return 'ended';
     if (noDelay && this.#state !== 'Connected') return 'notConnected';
-    this.#refreshSettings();
+    this.data.refreshSettings();
     return this.data.delivery.enqueue(payload, isReliable, noNagle || noDelay, lane, nowUs);
   }
 
@@ -190,11 +166,6 @@ export class Connection {
     if (mustFlush) this.data.delivery.flush(nowUs);
     this.#apply(mustFlush ? 'closeLinger' : 'close', nowUs);
     return true;
-  }
-
-  /** A local problem that only the owner can see. */
-  fail(reason: number, debug: string, nowUs: number): void {
-    this.#fail(reason, debug, nowUs);
   }
 
   /** The peer has begun anew from the same address: this connection is over and says nothing more. */
@@ -238,10 +209,10 @@ export class Connection {
     if (packet === undefined) return;
     switch (packet.kind) {
       case 'challengeRequest':
-        if (packet.connectionId === this.#remoteId) this.#answerRequest(nowUs);
+        if (packet.connectionId === this.remoteId) this.#answerRequest(nowUs);
         break;
       case 'connectRequest':
-        if (packet.clientConnectionId === this.#remoteId) this.#answerRequest(nowUs);
+        if (packet.clientConnectionId === this.remoteId) this.#answerRequest(nowUs);
         break;
       case 'challengeReply':
         if (this.#client === undefined || this.#state !== 'Connecting') return;
@@ -250,7 +221,7 @@ export class Connection {
       case 'connectOk':
         if (this.#client === undefined) return;
         if (this.#state === 'Connecting') {
-          this.#take(this.#client.onConnectOk(packet, this.data.stats.roundTrip, this.#identity, nowUs), nowUs);
+          this.#take(this.#client.onConnectOk(packet, this.data.stats.roundTrip, this.identity, nowUs), nowUs);
         } else if (!FACTS[this.#state].isActive && this.#client.identityOf(packet) !== undefined) this.#sayClosed();
         break;
       case 'connectionClosed':
@@ -282,7 +253,7 @@ export class Connection {
 
   #onConnectionClosed(packet: ConnectionClosed, nowUs: number): void {
     const { toConnectionId: to, fromConnectionId: from } = packet;
-    const isOurs = to === this.id || (to === 0 && from !== 0 && from === this.#remoteId);
+    const isOurs = to === this.id || (to === 0 && from !== 0 && from === this.remoteId);
     if (isOurs || this.#env.mayAnswerStray(nowUs)) {
       this.#say({ kind: 'noConnection', fromConnectionId: to, toConnectionId: from });
     }
@@ -291,7 +262,7 @@ export class Connection {
   }
 
   #onNoConnection(packet: NoConnection, nowUs: number): void {
-    if (packet.toConnectionId !== this.id || packet.fromConnectionId !== this.#remoteId) return;
+    if (packet.toConnectionId !== this.id || packet.fromConnectionId !== this.remoteId) return;
     this.#peerEnded(EndReason.Misc_PeerSentNoConnection, 'The peer does not know this connection', nowUs);
   }
 
@@ -299,7 +270,7 @@ export class Connection {
     this.#notice.confirm();
     if (TRANSITIONS[this.#state].peerClose === 'ClosedByPeer' && this.#state !== 'ClosedByPeer') {
       this.#setEnd({ reason, debug });
-      this.#peerClosed = true;
+      this.#notice.isByPeer = true;
     }
     if (TRANSITIONS[this.#state].peerClose !== undefined) this.#apply('peerClose', nowUs);
   }
@@ -310,7 +281,7 @@ export class Connection {
   handleTimeout(nowUs: number): void {
     if (this.#state === 'Connecting') this.#onConnectingTime(nowUs);
     else if (FACTS[this.#state].carriesData) {
-      this.#refreshSettings();
+      this.data.refreshSettings();
       if (this.data.onTime(nowUs))
         this.#fail(EndReason.Misc_Timeout, 'Connection timed out: nothing was heard from the peer', nowUs);
       else this.#checkFlushed(nowUs);
@@ -339,7 +310,7 @@ export class Connection {
     if (this.#outbox.length > 0) return nowUs;
     if (this.#state === 'Connecting') return Math.min(this.#handshakeDueUs, this.#connectingEndUs());
     if (FACTS[this.#state].carriesData) {
-      this.#refreshSettings();
+      this.data.refreshSettings();
       return this.data.nextTimeoutUs(nowUs);
     }
     return Math.min(this.#notice.dueUs, this.#state === 'FinWait' ? this.#stateSinceUs + FIN_WAIT_US : NEVER);
@@ -352,7 +323,7 @@ export class Connection {
     if (this.#notice.isDue(nowUs)) this.#sayClosed();
     const packet = this.#outbox.shift();
     if (packet !== undefined) slot.length = encodeControlPacket(packet, slot.bytes);
-    else if (FACTS[this.#state].carriesData) slot.length = this.data.transmit(slot.bytes, this.#remoteId, nowUs);
+    else if (FACTS[this.#state].carriesData) slot.length = this.data.transmit(slot.bytes, this.remoteId, nowUs);
     else return false;
     if (slot.length === 0) return false;
     slot.path = this.path;
@@ -373,12 +344,8 @@ export class Connection {
     if (this.#outbox.length < MAX_OUTBOX) this.#outbox.push(packet);
   }
 
-  /** The closing reply: whatever came, this is how things stand. */
   #sayClosed(): void {
-    if (this.#notice.isMuted) return;
-    const ids = { fromConnectionId: this.id, toConnectionId: this.#remoteId };
-    if (this.#peerClosed) this.#say({ kind: 'noConnection', ...ids });
-    else this.#say({ kind: 'connectionClosed', ...ids, reason: this.#endReason, debug: this.#endDebug });
+    if (!this.#notice.isMuted) this.#say(this.#notice.packet(this.id, this.remoteId));
   }
 
   // ---- the state machine
@@ -386,17 +353,9 @@ export class Connection {
   #establish(session: Session, nowUs: number): void {
     const { ciphers } = session;
     this.#session = session;
-    this.#remoteId = session.remoteId;
-    this.#identity = session.identity;
-    this.#isAuthenticated = session.isAuthenticated;
-    this.#isEncrypted = ciphers.isEncrypted;
     this.#handshakeDueUs = NEVER;
     this.data.start(ciphers.sealer, ciphers.opener, firstPacketNumber(session.protocolVersion), nowUs);
     this.#apply('establish', nowUs);
-  }
-
-  get remoteProtocolVersion(): number {
-    return this.#session === undefined ? 0 : this.#session.protocolVersion;
   }
 
   #fail(reason: number, debug: string, nowUs: number): void {
@@ -405,8 +364,8 @@ export class Connection {
   }
 
   #setEnd(end: { readonly reason: number; readonly debug: string }): void {
-    this.#endReason = end.reason;
-    this.#endDebug = end.debug;
+    this.#notice.reason = end.reason;
+    this.#notice.debug = end.debug;
   }
 
   #checkFlushed(nowUs: number): void {
@@ -429,23 +388,10 @@ export class Connection {
     if (to === 'Linger') delivery.receiver.isDiscarding = true;
     if (was.isActive && !is.isActive) {
       delivery.stop();
-      if (!this.#peerClosed && to !== 'Dead') this.#notice.start(this.data.stats.roundTrip.smoothedMs, nowUs);
+      if (!this.#notice.isByPeer && to !== 'Dead') this.#notice.start(this.data.stats.roundTrip.smoothedMs, nowUs);
     }
     if (to === 'FinWait' && !was.isActive) this.#sayClosed();
     if (to === 'Dead') this.#outbox.clear();
-  }
-
-  /** What decides on encryption and authentication stays as it is from here on. */
-  #lockSecurity(): void {
-    for (const name of ['ipAllowWithoutAuth', 'ipLocalHostAllowWithoutAuth', 'unencrypted'] as const)
-      this.config.lock(name);
-  }
-
-  #refreshSettings(): void {
-    if (this.config.revision === this.#configRevision) return;
-    this.#configRevision = this.config.revision;
-    Object.assign(this.data.settings, dataPathSettings(this.config));
-    this.data.applySettings();
   }
 }
 

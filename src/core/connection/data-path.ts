@@ -4,10 +4,9 @@
 
 import { ByteReader } from '../base/bytes.ts';
 import { NEVER } from '../base/time.ts';
+import type { ConfigScope } from '../config/scope.ts';
 import type { PacketCipher } from '../crypto/packet-cipher.ts';
 import { Delivery } from '../delivery/delivery.ts';
-import type { ReceiveSettings } from '../delivery/receive-lane.ts';
-import type { SendSettings } from '../delivery/sender.ts';
 import { LinkStats } from '../stats/link-stats.ts';
 import {
   DataHeader,
@@ -22,16 +21,8 @@ import { Outcome } from '../wire/frames.ts';
 import { decodeStatsBlob, encodeStatsBlob, StatsFlag } from '../wire/stats-messages.ts';
 import { EndReason } from './end-reason.ts';
 import { Liveness } from './liveness.ts';
+import { type DataPathSettings, dataPathSettings } from './settings.ts';
 import { StatsExchange, StatsMark } from './stats-exchange.ts';
-
-/** What the connection's configuration means for its packets. */
-export interface DataPathSettings extends SendSettings, ReceiveSettings {
-  timeoutConnectedUs: number;
-  mtuBytes: number;
-  sendRateMinBytesPerSec: number;
-  sendRateMaxBytesPerSec: number;
-  sendsGapField: boolean;
-}
 
 /** Why a received packet ends the connection. */
 export interface Violation {
@@ -57,7 +48,9 @@ export class DataPath {
   readonly stats = new LinkStats();
   readonly exchange = new StatsExchange();
   readonly liveness = new Liveness();
-  settings: DataPathSettings;
+  readonly settings: DataPathSettings;
+  readonly #config: ConfigScope;
+  #configRevision: number;
   #sealer: PacketCipher | undefined;
   #opener: PacketCipher | undefined;
   #isReplyDue = false;
@@ -66,9 +59,11 @@ export class DataPath {
   #burstAtUs = 0;
   #burstPackets = 0;
 
-  constructor(settings: DataPathSettings) {
-    this.settings = settings;
-    this.delivery = new Delivery(settings, settings);
+  constructor(config: ConfigScope) {
+    this.#config = config;
+    this.#configRevision = config.revision;
+    this.settings = dataPathSettings(config);
+    this.delivery = new Delivery(this.settings, this.settings);
   }
 
   /** Keys are there. `firstNumber` is that of the first data packet, 2 with current peers. */
@@ -81,12 +76,19 @@ export class DataPath {
     this.liveness.start(nowUs);
     this.delivery.start(firstNumber, nowUs);
     this.#setRate();
-    this.applySettings();
+    this.#applySettings();
     this.#updateRoundTrip(nowUs);
   }
 
-  /** Call after `settings` changed. */
-  applySettings(): void {
+  /** Takes over what was changed in the configuration. */
+  refreshSettings(): void {
+    if (this.#config.revision === this.#configRevision) return;
+    this.#configRevision = this.#config.revision;
+    Object.assign(this.settings, dataPathSettings(this.#config));
+    this.#applySettings();
+  }
+
+  #applySettings(): void {
     if (this.#sealer === undefined) return;
     this.delivery.fullPacketBytes = this.settings.mtuBytes - MTU_TO_CHUNK_BYTES - this.#sealer.overheadBytes;
     this.#clampRate(this.delivery.bucket.rateBytesPerSec);

@@ -1,12 +1,9 @@
-// What all connections of one instance share, and what one connection needs of the configuration.
+// What all connections of one instance share, and where the datagrams of one go.
 
 import type { Identity } from '../base/identity.ts';
-import { US_PER_MS } from '../base/time.ts';
 import type { LocalCertificate } from '../certs/certificate.ts';
 import type { TrustStore } from '../certs/trust-store.ts';
-import type { ConfigScope } from '../config/scope.ts';
 import type { CryptoProvider, NetAddress, Random, UdpPort } from '../platform.ts';
-import type { DataPathSettings } from './data-path.ts';
 
 export const PROTOCOL_VERSION = 13;
 
@@ -36,21 +33,4 @@ export class TransmitSlot {
   readonly bytes = new Uint8Array(1500);
   length = 0;
   path: Path | undefined;
-}
-
-/** The connection's settings, in the units that its parts use. */
-export function dataPathSettings(config: ConfigScope): DataPathSettings {
-  return {
-    sendBufferBytes: config.get('sendBufferSize'),
-    nagleUs: config.get('nagleTime'),
-    recvBufferBytes: config.get('recvBufferSize'),
-    recvBufferMessages: config.get('recvBufferMessages'),
-    recvMaxMessageBytes: config.get('recvMaxMessageSize'),
-    recvMaxSegmentsPerPacket: config.get('recvMaxSegmentsPerPacket'),
-    timeoutConnectedUs: config.get('timeoutConnected') * US_PER_MS,
-    mtuBytes: config.get('mtuPacketSize'),
-    sendRateMinBytesPerSec: config.get('sendRateMin'),
-    sendRateMaxBytesPerSec: config.get('sendRateMax'),
-    sendsGapField: config.get('sendTimeSincePreviousPacket') === 1,
-  };
 }

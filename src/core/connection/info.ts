@@ -1,9 +1,8 @@
 // What a connection tells about itself: a plain snapshot. Spec: 04 §4.6, 05 §5.8.
 
-import { IpAddress } from '../base/address.ts';
+import type { IpAddress } from '../base/address.ts';
 import type { Identity } from '../base/identity.ts';
-import type { NetAddress } from '../platform.ts';
-import type { ConnectionState } from './state-table.ts';
+import { type ConnectionState, visibleState } from './state-table.ts';
 
 export interface ConnectionInfo {
   /** As the application sees it: FinWait, Linger and Dead appear as None. */
@@ -40,12 +39,12 @@ export const CONNECTION_FLAG_BITS = {
   relayed: 16,
 } as const satisfies Record<keyof ConnectionFlags, number>;
 
-export function connectionFlags(remote: NetAddress, isAuthenticated: boolean, isEncrypted: boolean): ConnectionFlags {
+export function connectionFlags(remote: IpAddress, isAuthenticated: boolean, isEncrypted: boolean): ConnectionFlags {
   return {
     unauthenticated: !isAuthenticated,
     unencrypted: !isEncrypted,
     loopbackBuffers: false,
-    fast: IpAddress.fromNet(remote).isLoopback,
+    fast: remote.isLoopback,
     relayed: false,
   };
 }
@@ -56,4 +55,18 @@ export function flagBits(flags: ConnectionFlags): number {
     if (flags[name as keyof ConnectionFlags]) bits |= bit;
   }
   return bits;
+}
+
+/** A change, hidden states included; `info` is what held at that moment. */
+export interface StateChange {
+  readonly from: ConnectionState;
+  readonly to: ConnectionState;
+  readonly info: ConnectionInfo;
+  /** Reliable bytes that the peer had not acknowledged then; nobody keeps them once the connection has ended. */
+  readonly undeliveredBytes: number;
+}
+
+/** The same states, or none, as far as the application sees them. */
+export function isVisibleChange(change: StateChange): boolean {
+  return visibleState(change.from) !== visibleState(change.to);
 }

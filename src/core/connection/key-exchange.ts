@@ -1,7 +1,7 @@
 // From two certificates and two key exchange messages to a pair of ciphers; and who the peer is. How the messages travel
 // (inside UDP handshake packets or signals) does not matter here. Spec: 01 §1.8, 02 §2.2 – §2.7.
 
-import { IpAddress } from '../base/address.ts';
+import type { IpAddress } from '../base/address.ts';
 import { Identity } from '../base/identity.ts';
 import {
   acceptCipher,
@@ -15,7 +15,7 @@ import { type UnsignedPolicy, type VerifyResult, verifyPeer } from '../certs/ver
 import type { ConfigScope } from '../config/scope.ts';
 import { deriveSessionKeys } from '../crypto/key-schedule.ts';
 import { gcmCipher, nullCipher, type PacketCipher } from '../crypto/packet-cipher.ts';
-import type { ExchangeKey, NetAddress } from '../platform.ts';
+import type { ExchangeKey } from '../platform.ts';
 import {
   Cipher,
   type CryptInfo,
@@ -49,9 +49,9 @@ const BAD_KEY: ExchangeFailure = {
 };
 
 /** How much a peer without a trusted certificate is welcome: IP_AllowWithoutAuth or its twin for this machine. */
-export function allowWithoutAuth(config: ConfigScope, remote: NetAddress): number {
+export function allowWithoutAuth(config: ConfigScope, remote: IpAddress): number {
   const general = config.get('ipAllowWithoutAuth');
-  return IpAddress.fromNet(remote).isLoopback ? Math.max(general, config.get('ipLocalHostAllowWithoutAuth')) : general;
+  return remote.isLoopback ? Math.max(general, config.get('ipLocalHostAllowWithoutAuth')) : general;
 }
 
 const POLICIES: readonly UnsignedPolicy[] = ['disallow', 'warn', 'allow'];
@@ -60,7 +60,7 @@ const POLICIES: readonly UnsignedPolicy[] = ['disallow', 'warn', 'allow'];
 export function peerIdentity(
   cert: SignedCertificate | undefined,
   message: IdentityFields,
-  remote: NetAddress,
+  remote: IpAddress,
   allow: number,
 ): Identity | undefined {
   const certificate = cert === undefined ? undefined : decodeCertificate(cert.cert);
@@ -69,7 +69,7 @@ export function peerIdentity(
   identity ??= readIdentity(message);
   if (identity === 'malformed') return undefined;
   if (identity === undefined || identity.isLocalHost) {
-    return allow === 0 ? undefined : Identity.ip(IpAddress.fromNet(remote));
+    return allow === 0 ? undefined : Identity.ip(remote);
   }
   return identity.kind !== 'ip' || isFromCertificate ? identity : undefined;
 }

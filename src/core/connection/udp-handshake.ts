@@ -1,9 +1,9 @@
 // How two ends of a direct UDP connection come to terms: challenge, request, reply. Each class answers "what now?" with a
 // step; the connection takes it. Spec: 01 §1.3 – §1.8.
 
+import type { IpAddress } from '../base/address.ts';
 import type { Identity } from '../base/identity.ts';
 import type { ConfigScope } from '../config/scope.ts';
-import type { NetAddress } from '../platform.ts';
 import type { RoundTrip } from '../stats/round-trip.ts';
 import {
   type ChallengeReply,
@@ -57,12 +57,12 @@ const NO_CERTIFICATE: ExchangeFailure = {
 export class ClientHandshake {
   readonly #env: Environment;
   readonly #localId: number;
-  readonly #remote: NetAddress;
+  readonly #remote: IpAddress;
   readonly #allow: number;
   readonly #exchange: KeyExchange | undefined;
   #announcedVersion: number | undefined;
 
-  constructor(env: Environment, config: ConfigScope, localId: number, remote: NetAddress) {
+  constructor(env: Environment, config: ConfigScope, localId: number, remote: IpAddress) {
     this.#env = env;
     this.#localId = localId;
     this.#remote = remote;
@@ -173,7 +173,7 @@ export class ServerHandshake {
   static begin(
     env: Environment,
     config: ConfigScope,
-    remote: NetAddress,
+    remote: IpAddress,
     request: ConnectRequest,
     identity: Identity,
     roundTrip: RoundTrip,

@@ -130,7 +130,7 @@ export class Listener implements DatagramTarget {
     const address = IpAddress.fromNet(from);
     if (!this.#cookies.isFresh(request.challenge, address.bytes, from.port, nowUs)) return;
     if (request.clientConnectionId === 0) return;
-    const identity = peerIdentity(request.cert, request.identity, from, allowWithoutAuth(this.config, from));
+    const identity = peerIdentity(request.cert, request.identity, address, allowWithoutAuth(this.config, address));
     if (identity === undefined) return;
     const client = `${request.clientConnectionId} ${identity}`;
     if (this.#byClient.has(client)) {

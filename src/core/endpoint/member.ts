@@ -2,7 +2,8 @@
 
 import type { Scheduled } from '../base/deadline-heap.ts';
 import { NEVER } from '../base/time.ts';
-import type { Connection, StateChange } from '../connection/connection.ts';
+import type { Connection } from '../connection/connection.ts';
+import type { StateChange } from '../connection/info.ts';
 import type { NetAddress } from '../platform.ts';
 import type { Listener } from './listener.ts';
 
