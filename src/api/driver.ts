@@ -13,6 +13,7 @@ export class Driver {
   readonly #alarm: Alarm;
   readonly #slot = new TransmitSlot();
   readonly #ports = new Set<UdpPort>();
+  #keepsAlive = true;
   #isSettlePlanned = false;
   #isSettling = false;
 
@@ -28,8 +29,10 @@ export class Driver {
     this.#alarm.setRef(false);
   }
 
-  get openPorts(): ReadonlySet<UdpPort> {
-    return this.#ports;
+  /** Whether open ports keep the process alive. */
+  setRef(keepAlive: boolean): void {
+    this.#keepsAlive = keepAlive;
+    for (const port of this.#ports) port.setRef(keepAlive);
   }
 
   /** Opens a port; what it receives goes to the target that `connect` makes for it. Throws `BindFailed`. */
@@ -42,6 +45,7 @@ export class Driver {
       },
     });
     this.#ports.add(port);
+    if (!this.#keepsAlive) port.setRef(false);
     try {
       target = connect(port);
     } catch (error) {

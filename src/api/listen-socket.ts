@@ -52,17 +52,19 @@ export class IncomingConnection {
   }
 
   /**
-   * Lets the client in; the connection is Connected when this returns. Throws `InvalidState` if it is not waiting any
-   * more, `HandshakeFailed` if there is no common cipher (the client is told), and as `config.set` does.
+   * Lets the client in; the connection is Connected when this returns. If the client has gone meanwhile, or there is no
+   * cipher that both sides allow, the connection has ended instead: no error is thrown for what a peer did, `state` and
+   * `info` tell. Throws `InvalidState` if it was accepted or closed by us already, and as `config.set` does.
    */
   accept(config: ConnectionConfigOptions = {}): Connection {
-    this.#member.connection.config.setAll(config);
-    const result = this.#member.connection.accept(this.#driver.platform.nowUs());
+    const { state } = this.connection;
+    if (state === 'Connected' || state === 'None') {
+      throw new NetworkingError('InvalidState', `cannot accept: the connection is in state ${state}, not Connecting`);
+    }
+    if (state === 'Connecting') this.#member.connection.config.setAll(config);
+    this.#member.connection.accept(this.#driver.platform.nowUs());
     this.#driver.touch(this.#member);
-    if (result === 'ok') return this.connection;
-    const { endDebug, state } = this.connection.info;
-    if (result === 'handshakeFailed') throw new NetworkingError('HandshakeFailed', `cannot accept: ${endDebug}`);
-    throw new NetworkingError('InvalidState', `cannot accept: the connection is in state ${state}, not Connecting`);
+    return this.connection;
   }
 
   /** Turns the client away: it is told reason and text. */
@@ -154,8 +156,9 @@ export class ListenSocket
 
   /** @internal */
   onIncoming(incoming: IncomingConnection): void {
-    if (this.#autoAccept) incoming.accept();
-    this.emit('connection', incoming);
+    // A client that could not be let in is nobody's to look after.
+    if (this.#autoAccept && incoming.accept().state !== 'Connected') incoming.reject();
+    else this.emit('connection', incoming);
   }
 
   /** @internal */

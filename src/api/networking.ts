@@ -184,6 +184,17 @@ export class Networking implements AsyncDisposable {
     this.#driver.settle();
   }
 
+  /** Listen sockets and connections no longer keep the process alive; `ref` takes that back. */
+  unref(): this {
+    this.#driver.setRef(false);
+    return this;
+  }
+
+  ref(): this {
+    this.#driver.setRef(true);
+    return this;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

@@ -43,6 +43,13 @@ const MIN_RATE_BYTES_PER_SEC = 1024;
 const FREE_BLOB_BYTES = 45;
 const GAP_FIELD_BYTES = 2;
 
+// Working space for the packet at hand, used within one call: shared, since an idle connection has no use for it.
+const READER = new ByteReader();
+const HEADER = new DataHeader();
+const PAYLOAD = new Uint8Array(MAX_DATAGRAM_BYTES);
+const WRITER = new FrameWriter(PAYLOAD);
+const BLOB = new Uint8Array(512);
+
 export class DataPath {
   readonly delivery: Delivery;
   readonly stats = new LinkStats();
@@ -108,14 +115,11 @@ export class DataPath {
 
   // ---- in
 
-  readonly #reader = new ByteReader();
-  readonly #header = new DataHeader();
-
   /** Processes a data datagram that is addressed to us. A violation ends the connection; all else is counted. */
   receive(bytes: Uint8Array, length: number, nowUs: number): Violation | undefined {
     const { window } = this.stats;
-    const reader = this.#reader;
-    const header = this.#header;
+    const reader = READER;
+    const header = HEADER;
     reader.reset(bytes, 0, length);
     if (!header.read(reader)) return undefined;
     const blob =
@@ -214,10 +218,6 @@ export class DataPath {
 
   // ---- out
 
-  readonly #payload = new Uint8Array(MAX_DATAGRAM_BYTES);
-  readonly #writer = new FrameWriter(this.#payload);
-  readonly #blob = new Uint8Array(512);
-
   /** Writes one data packet, if one is due, into `out`; returns its length or 0. */
   transmit(out: Uint8Array, recipient: number, nowUs: number): number {
     this.settleStats(nowUs);
@@ -228,11 +228,11 @@ export class DataPath {
     const flags = this.liveness.flags(stats.roundTrip.newestAtUs, marks !== 0, nowUs);
     const blobBytes = this.#writeBlob(marks, flags, nowUs);
     const gapUs = settings.sendsGapField && blobBytes <= FREE_BLOB_BYTES - GAP_FIELD_BYTES ? this.#gapUs(nowUs) : -1;
-    const at = writeDataHeader(out, recipient, this.delivery.nextPacketNumber, this.#blob, blobBytes, gapUs);
+    const at = writeDataHeader(out, recipient, this.delivery.nextPacketNumber, BLOB, blobBytes, gapUs);
     const sealer = this.#sealer!;
     const space = Math.min(this.delivery.fullPacketBytes, settings.mtuBytes - at - sealer.overheadBytes);
-    const record = this.delivery.fillPacket(this.#writer, space, nowUs);
-    const length = at + sealer.seal(record.number, this.#payload, this.#writer.pos, out, at);
+    const record = this.delivery.fillPacket(WRITER, space, nowUs);
+    const length = at + sealer.seal(record.number, PAYLOAD, WRITER.pos, out, at);
     if (marks !== 0) {
       record.statsMark = marks;
       record.isInFlight = true;
@@ -259,7 +259,7 @@ export class DataPath {
     if (marks === 0 && flags === 0) return 0;
     const instantaneous = (marks & StatsMark.Instantaneous) !== 0 ? this.stats.instantaneous() : undefined;
     const lifetime = (marks & StatsMark.Lifetime) !== 0 ? this.stats.lifetime(nowUs) : undefined;
-    return encodeStatsBlob({ flags, instantaneous, lifetime }, this.#blob, 0);
+    return encodeStatsBlob({ flags, instantaneous, lifetime }, BLOB, 0);
   }
 
   #gapUs(nowUs: number): number {

@@ -19,13 +19,14 @@ const SEGMENT_RESERVE_BYTES = 95;
 const FLUSH_PER_BLOCKS_US = 250_000;
 const DEFAULT_PING_MS = 100;
 const SEND_ERROR_PAUSE_US = 1_000;
+/** Working space for the packet at hand, shared by all connections. */
+const DECODER = new FrameDecoder();
 
 export class Delivery implements FrameSink {
   readonly receiver: Receiver;
   readonly acks = new AckTracker();
   readonly bucket = new TokenBucket();
   readonly #sender: Sender;
-  readonly #decoder = new FrameDecoder();
   #packetNumber = 0;
   #nowUs = 0;
   #lastLaneHadReliable = false;
@@ -140,7 +141,7 @@ export class Delivery implements FrameSink {
     this.#nowUs = nowUs;
     this.#lastLaneHadReliable = false;
     this.receiver.beginPacket(nowUs);
-    const outcome = this.#decoder.decode(reader, packetNumber, this);
+    const outcome = DECODER.decode(reader, packetNumber, this);
     if (outcome === Outcome.Ok) {
       this.acks.onPacket(packetNumber, nowUs);
       if (this.#lastLaneHadReliable) this.acks.requestBy(nowUs + MAX_ACK_DELAY_US);
@@ -152,7 +153,7 @@ export class Delivery implements FrameSink {
   }
 
   get violation(): string {
-    return this.receiver.violation || this.#decoder.violation;
+    return this.receiver.violation || DECODER.violation;
   }
 
   /** The connection left the states in which packets flow: everything but whole received messages is given up. */

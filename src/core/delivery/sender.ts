@@ -34,6 +34,9 @@ const MAX_MEMORY_US = 3_000_000;
 /** Bounds our memory of sent data when nothing is acknowledged. More than 100 MB/s times a long round trip. */
 const MAX_UNACKED_BYTES = 32 * 1024 * 1024;
 
+/** Working space for the packet at hand, from `plan` to `write`; shared by all connections. */
+const PLAN = new PacketPlan();
+
 export class Sender {
   readonly settings: SendSettings;
   readonly packets = new SentPackets();
@@ -41,7 +44,6 @@ export class Sender {
   /** "Lowest packet still waiting": what stop-waiting frames tell. */
   oldestWaiting = 0;
   readonly #lanes: SendLane[] = [new SendLane(0)];
-  readonly #plan = new PacketPlan();
   readonly #segmentPool: SentSegment[] = [];
   /** Messages numbered up to here, per lane order of arrival, no longer wait for company. */
   #flushedAtUs = LONG_AGO;
@@ -137,7 +139,7 @@ export class Sender {
    * will take, 0 for nothing.
    */
   plan(spaceBytes: number, maxSegmentBytes: number): number {
-    const plan = this.#plan;
+    const plan = PLAN;
     plan.begin(spaceBytes, maxSegmentBytes);
     for (let i = 0; i < this.#lanes.length; i++) {
       const lane = this.#lanes[i]!;
@@ -158,7 +160,7 @@ export class Sender {
 
   /** Writes what was planned and records it as carried by the packet of `record`. */
   write(writer: FrameWriter, record: PacketRecord): void {
-    const plan = this.#plan;
+    const plan = PLAN;
     for (let i = 0; i < plan.laneCount; i++) {
       const part = plan.lanes[i]!;
       const { lane } = part;
