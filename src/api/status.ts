@@ -29,6 +29,11 @@ export interface ConnectionStatus {
   readonly bytesSent: number;
   readonly packetsReceived: number;
   readonly bytesReceived: number;
+  /** Data packets among them, and what their numbers tell of the others. */
+  readonly sequencedPacketsReceived: number;
+  readonly packetsLost: number;
+  readonly packetsOutOfOrder: number;
+  readonly packetsDuplicate: number;
 }
 
 export function connectionStatus(connection: Connection, nowUs: number): ConnectionStatus {
@@ -70,5 +75,9 @@ export function connectionStatus(connection: Connection, nowUs: number): Connect
     bytesSent: stats.sent.bytes,
     packetsReceived: stats.received.packets,
     bytesReceived: stats.received.bytes,
+    sequencedPacketsReceived: stats.sequencedReceived,
+    packetsLost: stats.window.lost,
+    packetsOutOfOrder: stats.window.outOfOrder,
+    packetsDuplicate: stats.window.duplicates,
   };
 }

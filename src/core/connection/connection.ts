@@ -24,7 +24,7 @@ import type { Environment, Path, TransmitSlot } from './environment.ts';
 import { type ConnectionInfo, connectionFlags, type StateChange } from './info.ts';
 import { SECURITY_VALUES } from './settings.ts';
 import { type ConnectionState, FACTS, TRANSITIONS, type Trigger, visibleState } from './state-table.ts';
-import { ClientHandshake, type ClientStep, firstPacketNumber, ServerHandshake, type Session } from './udp-handshake.ts';
+import { ClientHandshake, type ClientStep, ServerHandshake, type Session } from './udp-handshake.ts';
 
 /** Why a message was not taken, beside what delivery says. */
 export type SendRefusal = Refusal | 'closed' | 'ended' | 'notConnected';
@@ -354,7 +354,7 @@ export class Connection {
     const { ciphers } = session;
     this.#session = session;
     this.#handshakeDueUs = NEVER;
-    this.data.start(ciphers.sealer, ciphers.opener, firstPacketNumber(session.protocolVersion), nowUs);
+    this.data.start(ciphers.sealer, ciphers.opener, session.protocolVersion, nowUs);
     this.#apply('establish', nowUs);
   }
 

@@ -42,6 +42,10 @@ const MIN_RATE_BYTES_PER_SEC = 1024;
 /** Beyond a blob of this size the payload shrinks. */
 const FREE_BLOB_BYTES = 45;
 const GAP_FIELD_BYTES = 2;
+/** Peers before this version do not count the handshake as packet 1. */
+const HANDSHAKE_IS_PACKET_VERSION = 10;
+/** Peers before this version do not know the gap field. */
+const GAP_FIELD_VERSION = 12;
 
 // Working space for the packet at hand, used within one call: shared, since an idle connection has no use for it.
 const READER = new ByteReader();
@@ -60,6 +64,9 @@ export class DataPath {
   #configRevision: number;
   #sealer: PacketCipher | undefined;
   #opener: PacketCipher | undefined;
+  #peerReadsGaps = false;
+  /** What is used of the configured size: smaller packets must wait until larger segments have arrived. */
+  #mtuBytes = 0;
   #isReplyDue = false;
   #lastReceivedDataUs = 0;
   #lastSentDataUs = 0;
@@ -73,8 +80,10 @@ export class DataPath {
     this.delivery = new Delivery(this.settings, this.settings);
   }
 
-  /** Keys are there. `firstNumber` is that of the first data packet, 2 with current peers. */
-  start(sealer: PacketCipher, opener: PacketCipher, firstNumber: number, nowUs: number): void {
+  /** Keys are there. */
+  start(sealer: PacketCipher, opener: PacketCipher, peerVersion: number, nowUs: number): void {
+    const firstNumber = peerVersion >= HANDSHAKE_IS_PACKET_VERSION ? 2 : 1;
+    this.#peerReadsGaps = peerVersion >= GAP_FIELD_VERSION;
     this.#sealer = sealer;
     this.#opener = opener;
     this.stats.window.start(firstNumber - 1);
@@ -97,8 +106,13 @@ export class DataPath {
 
   #applySettings(): void {
     if (this.#sealer === undefined) return;
-    this.delivery.fullPacketBytes = this.settings.mtuBytes - MTU_TO_CHUNK_BYTES - this.#sealer.overheadBytes;
+    if (this.#mtuBytes === 0 || this.settings.mtuBytes > this.#mtuBytes) this.#setMtu(this.#sealer);
     this.#clampRate(this.delivery.bucket.rateBytesPerSec);
+  }
+
+  #setMtu(sealer: PacketCipher): void {
+    this.#mtuBytes = this.settings.mtuBytes;
+    this.delivery.fullPacketBytes = this.#mtuBytes - MTU_TO_CHUNK_BYTES - sealer.overheadBytes;
   }
 
   #setRate(): void {
@@ -227,10 +241,14 @@ export class DataPath {
     const marks = this.exchange.ready(nowUs, stats.sent.packets, stats.received.packets);
     const flags = this.liveness.flags(stats.roundTrip.newestAtUs, marks !== 0, nowUs);
     const blobBytes = this.#writeBlob(marks, flags, nowUs);
-    const gapUs = settings.sendsGapField && blobBytes <= FREE_BLOB_BYTES - GAP_FIELD_BYTES ? this.#gapUs(nowUs) : -1;
+    const gapUs =
+      settings.sendsGapField && this.#peerReadsGaps && blobBytes <= FREE_BLOB_BYTES - GAP_FIELD_BYTES
+        ? this.#gapUs(nowUs)
+        : -1;
     const at = writeDataHeader(out, recipient, this.delivery.nextPacketNumber, BLOB, blobBytes, gapUs);
     const sealer = this.#sealer!;
-    const space = Math.min(this.delivery.fullPacketBytes, settings.mtuBytes - at - sealer.overheadBytes);
+    if (settings.mtuBytes < this.#mtuBytes && !this.delivery.hasUnackedSegments) this.#setMtu(sealer);
+    const space = Math.min(this.delivery.fullPacketBytes, this.#mtuBytes - at - sealer.overheadBytes);
     const record = this.delivery.fillPacket(WRITER, space, nowUs);
     const length = at + sealer.seal(record.number, PAYLOAD, WRITER.pos, out, at);
     if (marks !== 0) {

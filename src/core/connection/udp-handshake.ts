@@ -39,15 +39,9 @@ export interface Session {
   readonly ciphers: SessionCiphers;
 }
 
-/** Peers before this version do not count the handshake as packet 1. */
-const HANDSHAKE_IS_PACKET_VERSION = 10;
 /** A timestamp older than this says nothing about the ping. */
 const MAX_ECHO_AGE_US = 4_000_000;
 const MAX_PING_ESTIMATE_MS = 1500;
-
-export function firstPacketNumber(protocolVersion: number): number {
-  return protocolVersion >= HANDSHAKE_IS_PACKET_VERSION ? 2 : 1;
-}
 
 const NO_CERTIFICATE: ExchangeFailure = {
   reason: EndReason.Misc_InternalError,

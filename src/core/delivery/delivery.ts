@@ -59,6 +59,11 @@ export class Delivery implements FrameSink {
     return this.#sender.undeliveredBytes;
   }
 
+  /** Something was sent that must still arrive, in segments of the size it had then. */
+  get hasUnackedSegments(): boolean {
+    return this.#sender.lanes.some((lane) => lane.segments.length > 0);
+  }
+
   get sendLanes(): Sender['lanes'] {
     return this.#sender.lanes;
   }
@@ -122,7 +127,7 @@ export class Delivery implements FrameSink {
     let dataBytes = 0;
     if (this.bucket.isOpen) {
       const reserved = this.acks.plan(nowUs, space, false);
-      dataBytes = this.#sender.plan(space - reserved, this.#fullPacketBytes - SEGMENT_RESERVE_BYTES);
+      dataBytes = this.#sender.plan(space - reserved, this.#fullPacketBytes - SEGMENT_RESERVE_BYTES, nowUs);
     }
     this.acks.plan(nowUs, Math.max(ACK_HEADER_BYTES, space - dataBytes), true);
     this.acks.write(writer, nowUs);

@@ -33,6 +33,12 @@ const RTO_MARGIN_US = 60_000;
 const MAX_MEMORY_US = 3_000_000;
 /** Bounds our memory of sent data when nothing is acknowledged. More than 100 MB/s times a long round trip. */
 const MAX_UNACKED_BYTES = 32 * 1024 * 1024;
+/**
+ * A receiver whose buffer is full refuses packets, which looks like loss. After so many in a row (no network loses that
+ * many and lives) we only probe now and then, where GNS goes on at full rate. Spec: 03 §3.7.
+ */
+const STALL_LOSSES = 64;
+const PROBE_INTERVAL_US = 250_000;
 
 /** Working space for the packet at hand, from `plan` to `write`; shared by all connections. */
 const PLAN = new PacketPlan();
@@ -49,6 +55,10 @@ export class Sender {
   #flushedAtUs = LONG_AGO;
   #rtoUs = RTO_WITHOUT_PING_US;
   #memoryUs = 2 * RTO_WITHOUT_PING_US;
+  /** Packets with reliable data that were lost since one last arrived. */
+  #lossesInARow = 0;
+  /** While the peer takes nothing, lost data goes again only from here on. */
+  #probeAtUs = 0;
   /** No packet before this one is in flight. */
   #inFlightFrom = 0;
 
@@ -118,14 +128,24 @@ export class Sender {
     let due = NEVER;
     for (let i = 0; i < this.#lanes.length; i++) {
       const lane = this.#lanes[i]!;
-      if (lane.lostSegments > 0) return 0;
-      pending += lane.pendingReliableBytes + lane.pendingUnreliableBytes;
+      if (lane.lostSegments > 0) due = Math.min(due, this.#probeAtUs);
       const first = lane.queue.peek();
-      if (first === undefined) continue;
+      if (first === undefined || this.#isBlocked(lane, first)) continue;
+      pending += lane.pendingReliableBytes + lane.pendingUnreliableBytes;
       const until = first.nagleUntilUs <= this.#flushedAtUs ? 0 : first.nagleUntilUs;
       if (until < due) due = until;
     }
     return pending >= fullPacketBytes ? 0 : due;
+  }
+
+  /** Reliable data that must wait for acknowledgements. */
+  #isBlocked(lane: SendLane, message: OutgoingMessage): boolean {
+    return message.isReliable && (lane.unackedSpan >= MAX_UNACKED_BYTES || this.#isStalled);
+  }
+
+  /** The peer takes nothing, most likely because its application does not read. */
+  get #isStalled(): boolean {
+    return this.#lossesInARow >= STALL_LOSSES;
   }
 
   /** When the oldest packet in flight counts as lost. */
@@ -138,10 +158,10 @@ export class Sender {
    * Chooses what of the queues goes into the `spaceBytes` of a packet (`write` then writes it). Returns the bytes it
    * will take, 0 for nothing.
    */
-  plan(spaceBytes: number, maxSegmentBytes: number): number {
+  plan(spaceBytes: number, maxSegmentBytes: number, nowUs: number): number {
     const plan = PLAN;
     plan.begin(spaceBytes, maxSegmentBytes);
-    for (let i = 0; i < this.#lanes.length; i++) {
+    for (let i = 0; i < this.#lanes.length && nowUs >= this.#probeAtUs; i++) {
       const lane = this.#lanes[i]!;
       for (let lost = lane.nextLost(0); lost !== undefined; lost = lane.nextLost(lost.sequence + 1)) {
         if (!plan.addRetransmission(lost)) return plan.usedBytes;
@@ -151,7 +171,7 @@ export class Sender {
       const lane = this.#lanes[i]!;
       for (let at = lane.queue.head; at < lane.queue.tail; at++) {
         const message = lane.queue.at(at)!;
-        if (message.isReliable && lane.unackedSpan >= MAX_UNACKED_BYTES) break;
+        if (this.#isBlocked(lane, message)) break;
         if (!plan.addMessage(lane, message)) return plan.usedBytes;
       }
     }
@@ -222,7 +242,7 @@ export class Sender {
       const received = end - blocks.acks[i]!;
       this.#ackRange(received, end);
       end = received - blocks.nacks[i]!;
-      this.#nackRange(end, received);
+      this.#nackRange(end, received, nowUs);
     }
     if (end > this.oldestWaiting) this.#ackRange(this.oldestWaiting, end);
     if (latest > this.oldestWaiting) this.oldestWaiting = latest;
@@ -236,22 +256,26 @@ export class Sender {
       this.report.ackedMarks |= record.statsMark;
       for (let i = 0; i < record.segments.length; i++) {
         const segment = record.segments[i]!;
-        if (segment.state !== SegmentState.Acked) segment.lane.markAcked(segment);
+        if (segment.state === SegmentState.Acked) continue;
+        segment.lane.markAcked(segment);
+        this.#lossesInARow = 0;
+        this.#probeAtUs = 0;
       }
       this.#forget(record);
     }
   }
 
-  #nackRange(start: number, end: number): void {
+  #nackRange(start: number, end: number, nowUs: number): void {
     for (let number = Math.max(start, this.packets.oldest); number < end; number++) {
       const record = this.packets.get(number);
-      if (record?.isInFlight === true) this.#onLost(record);
+      if (record?.isInFlight === true) this.#onLost(record, nowUs);
     }
   }
 
   /** The packet counts as lost once: what it carried last goes again. The record stays, a late ack still helps. */
-  #onLost(record: PacketRecord): void {
+  #onLost(record: PacketRecord, nowUs: number): void {
     record.isInFlight = false;
+    if (record.segments.length > 0 && ++this.#lossesInARow >= STALL_LOSSES) this.#probeAtUs = nowUs + PROBE_INTERVAL_US;
     this.report.lostMarks |= record.statsMark;
     for (let i = 0; i < record.segments.length; i++) {
       const segment = record.segments[i]!;
@@ -264,7 +288,7 @@ export class Sender {
   onTime(nowUs: number): void {
     for (let record = this.#oldestInFlight(); record !== undefined; record = this.#oldestInFlight()) {
       if (record.sentAtUs + this.#rtoUs > nowUs) break;
-      this.#onLost(record);
+      this.#onLost(record, nowUs);
     }
     for (let record = this.#oldestRecord(); record !== undefined; record = this.#oldestRecord()) {
       if (record.isInFlight || record.sentAtUs + this.#memoryUs > nowUs) break;

@@ -1,0 +1,111 @@
+// Numbers and records of the library as the words of the peer's reports.
+
+import { type Connection, type ConnectionInfo, EndReason, flagBits } from '../../index.ts';
+import type { Fields } from './report.ts';
+
+const RESULTS: Readonly<Record<number, string>> = {
+  0: 'None',
+  1: 'OK',
+  2: 'Fail',
+  3: 'NoConnection',
+  8: 'InvalidParam',
+  10: 'Busy',
+  11: 'InvalidState',
+  16: 'Timeout',
+  22: 'Pending',
+  25: 'LimitExceeded',
+  29: 'DuplicateRequest',
+  31: 'IPNotFound',
+  35: 'ConnectFailed',
+  41: 'Ignored',
+  50: 'NotSupported',
+};
+export const RESULT_TIMEOUT = 16;
+
+/** Name of an EResult; its number for those that do not occur. */
+export function resultName(result: number): string {
+  return RESULTS[result] ?? String(result);
+}
+
+const REASONS = new Map<number, string>(Object.entries(EndReason).map(([name, reason]) => [reason, name]));
+REASONS.set(EndReason.None, 'Invalid');
+REASONS.delete(EndReason.App_Max);
+REASONS.delete(EndReason.AppException_Max);
+
+/** GNS's name of an end reason; `App` and `AppException` for the application's own, a number for the rest. */
+export function reasonName(reason: number): string {
+  const name = REASONS.get(reason);
+  if (name !== undefined) return name;
+  if (reason >= EndReason.App_Generic && reason <= EndReason.App_Max) return 'App';
+  if (reason >= EndReason.AppException_Generic && reason <= EndReason.AppException_Max) return 'AppException';
+  return String(reason);
+}
+
+/** As GNS describes a connection in its logs. */
+export function description(connection: Connection, info: ConnectionInfo): string {
+  const { remoteIdentity, remoteAddress } = info;
+  // An identity that is only an address says nothing more than the address.
+  const who = remoteIdentity?.kind === 'ip' ? '' : `${remoteIdentity ?? 'invalid'}@`;
+  const name = connection.name === '' ? '' : ` '${connection.name}'`;
+  return `#${connection.id} UDP ${who}${remoteAddress}${name}`;
+}
+
+export function flagFields({ flags }: ConnectionInfo): Fields {
+  const names = Object.entries(flags).filter(([, isSet]) => isSet);
+  return {
+    flags: flagBits(flags),
+    flagNames: names.map(([name]) => name.charAt(0).toUpperCase() + name.slice(1)),
+  };
+}
+
+/** All about the end of a connection, or that it has none. */
+export function endFields({ endReason, endDebug }: ConnectionInfo): Fields {
+  return { reason: endReason, reasonName: reasonName(endReason), debug: endDebug };
+}
+
+export function identityText({ remoteIdentity }: ConnectionInfo): string {
+  return String(remoteIdentity ?? 'invalid');
+}
+
+/** What GNS reports where a wait has no end. */
+const FOREVER_US = 2n ** 63n - 1n;
+
+/** The fields of the `status` command. */
+export function statusFields(connection: Connection): Fields {
+  const status = connection.status();
+  const queue = {
+    pending_unreliable: status.pendingUnreliableBytes,
+    pending_reliable: status.pendingReliableBytes,
+    unacked_reliable: status.sentUnackedReliableBytes,
+    queue_us: Number.isFinite(status.queueTimeUs) ? Math.trunc(status.queueTimeUs) : FOREVER_US,
+  };
+  return {
+    state: status.state,
+    ping_ms: status.pingMs,
+    quality_local: status.qualityLocal,
+    quality_remote: status.qualityRemote,
+    out_pkts_per_s: status.outPacketsPerSec,
+    out_bytes_per_s: status.outBytesPerSec,
+    in_pkts_per_s: status.inPacketsPerSec,
+    in_bytes_per_s: status.inBytesPerSec,
+    send_rate: status.sendRateBytesPerSec,
+    ...queue,
+    max_jitter_us: status.maxJitterUs,
+    lanes: [queue],
+    packets: {
+      sent_pkts: status.packetsSent,
+      sent_bytes: status.bytesSent,
+      recv_pkts: status.packetsReceived,
+      recv_bytes: status.bytesReceived,
+      recv_sequenced: status.sequencedPacketsReceived,
+      recv_dropped: status.packetsLost,
+      recv_out_of_order: status.packetsOutOfOrder,
+      recv_duplicate: status.packetsDuplicate,
+    },
+  };
+}
+
+/** Where there is nothing to say, null. */
+export function orNull(text: string): string | null {
+  return text === '' ? null : text;
+}
