@@ -66,10 +66,10 @@ export class Connection {
   }
   /** The peer's connection id; 0 until it has told. */
   get remoteId(): number {
-    return this.#session?.remoteId ?? this.#server?.remoteId ?? 0;
+    return this.#session?.remoteId ?? this.#server?.remoteId ?? this.#client?.remoteId ?? 0;
   }
   get identity(): Identity | undefined {
-    return this.#session?.identity ?? this.#server?.identity;
+    return this.#session?.identity ?? this.#server?.identity ?? this.#client?.remoteIdentity;
   }
 
   /** In FinWait: the peer has confirmed that it knows of the close, or cannot be expected to. */

@@ -55,6 +55,9 @@ export class ClientHandshake {
   readonly #allow: number;
   readonly #exchange: KeyExchange | undefined;
   #announcedVersion: number | undefined;
+  /** What the server's reply said, be it good or bad: for telling it, and the application, that it was bad. */
+  remoteId = 0;
+  remoteIdentity: Identity | undefined;
 
   constructor(env: Environment, config: ConfigScope, localId: number, remote: IpAddress) {
     this.#env = env;
@@ -109,12 +112,14 @@ export class ClientHandshake {
     if (ok.echoedTimestamp !== undefined) {
       roundTrip.addMeasured(nowUs - Number(ok.echoedTimestamp) - ok.delayUs, nowUs);
     }
+    this.remoteId = ok.serverConnectionId;
     if ((ok.serverConnectionId & 0xffff) === 0) {
       return failed({
         reason: EndReason.Remote_BadCrypt,
         debug: `the server chose connection id ${ok.serverConnectionId}`,
       });
     }
+    this.remoteIdentity = identity;
     const exchange = this.#exchange!;
     const verified = exchange.verify(ok.cert, ok.crypt, identity, this.#allow, this.#announcedVersion, nowUs);
     if (!verified.ok) return failed({ reason: verified.reason, debug: verified.detail });

@@ -33,6 +33,7 @@ export class Delivery implements FrameSink {
   #pingMs = -1;
   /** What fits into one packet. */
   #fullPacketBytes = 1232;
+  #givenUpBytes = 0;
 
   constructor(sendSettings: SendSettings, receiveSettings: ReceiveSettings) {
     this.#sender = new Sender(sendSettings);
@@ -54,9 +55,9 @@ export class Delivery implements FrameSink {
     return this.#sender.pendingBytes;
   }
 
-  /** Reliable bytes that the peer has not acknowledged, sent or not. */
+  /** Reliable bytes that the peer has not acknowledged, sent or not; after `stop` those that it never will. */
   get undeliveredBytes(): number {
-    return this.#sender.undeliveredBytes;
+    return this.#sender.undeliveredBytes + this.#givenUpBytes;
   }
 
   /** Something was sent that must still arrive, in segments of the size it had then. */
@@ -163,6 +164,7 @@ export class Delivery implements FrameSink {
 
   /** The connection left the states in which packets flow: everything but whole received messages is given up. */
   stop(): void {
+    this.#givenUpBytes += this.#sender.undeliveredBytes;
     this.#sender.clear();
     this.receiver.dropPartial();
   }

@@ -177,12 +177,11 @@ export class Endpoint {
   #settle(member: Member, nowUs: number): void {
     const { connection } = member;
     for (let change = connection.pollEvent(); change !== undefined; change = connection.pollEvent()) {
+      // Who closes on hearing of the end must have had what came before it.
+      if (change.from === 'Connected') this.#announceMessages(member);
       this.#events.push({ kind: 'stateChanged', member, change });
     }
-    if (connection.data.delivery.receiver.queuedMessages > 0 && !member.isAnnounced) {
-      member.isAnnounced = true;
-      this.#events.push({ kind: 'messagesReady', member });
-    }
+    this.#announceMessages(member);
     if (!member.isCloseReported && connection.state === 'FinWait' && connection.isCloseConfirmed) {
       member.isCloseReported = true;
       this.#events.push({ kind: 'closeConfirmed', member });
@@ -191,6 +190,12 @@ export class Endpoint {
     }
     if (connection.state === 'Dead') this.#remove(member);
     else this.#deadlines.set(member, connection.nextTimeoutUs(nowUs));
+  }
+
+  #announceMessages(member: Member): void {
+    if (member.isAnnounced || member.connection.data.delivery.receiver.queuedMessages === 0) return;
+    member.isAnnounced = true;
+    this.#events.push({ kind: 'messagesReady', member });
   }
 
   #remove(member: Member): void {
