@@ -1,4 +1,4 @@
-// The public names, and nothing else.
+// The public names, and nothing else. `docs/api.md` explains them.
 
 export {
   type CloseOptions,

@@ -15,22 +15,28 @@ import type { Driver } from './driver.ts';
 import { type ConnectionStatus, connectionStatus } from './status.ts';
 
 export interface SendOptions {
-  /** Sent again until it arrives, in order with the lane's other reliable messages. Default: true. */
+  /**
+   * Sent again until it arrives, in order with the lane's other reliable messages. Otherwise it arrives once or not at
+   * all; but more than 16,500 bytes are sent reliably in any case. Default: true.
+   */
   readonly reliable?: boolean;
   /** Does not wait for company (GNS's Nagle time), nor does anything queued before it. Default: false. */
   readonly noNagle?: boolean;
-  /** Fails with code `Ignored` if it cannot go right away; implies `noNagle`. Default: false. */
+  /** As `noNagle`, and fails with code `Ignored` while the connection is not established. Default: false. */
   readonly noDelay?: boolean;
-  /** Default: 0. */
+  /** Default: 0, the only one that can be sent on in this version. */
   readonly lane?: number;
 }
 
 export interface CloseOptions {
-  /** 1000 – 1999 for ordinary ends, 2000 – 2999 for unusual ones. Default: 1000. */
+  /** 1000 – 1999 for ordinary ends, 2000 – 2999 for unusual ones; anything else becomes 1999. Default: 1000. */
   readonly reason?: number;
-  /** For people; at most 127 bytes of UTF-8 reach the peer. */
+  /** For people; at most 127 bytes of UTF-8 reach the peer. Default: a standard text. */
   readonly debug?: string;
-  /** Deliver the reliable messages first that the peer does not have yet. Default: false. */
+  /**
+   * Deliver the reliable messages first that the peer does not have yet: for as long as it takes, or until the peer is
+   * silent for `timeoutConnected`. Only in state Connected. Default: false.
+   */
   readonly linger?: boolean;
 }
 
@@ -42,21 +48,26 @@ export interface CloseResult {
   readonly confirmed: boolean;
   /** Reliable bytes, framing included, that the peer did not acknowledge. */
   readonly undeliveredBytes: number;
+  /** Why the connection ended, as in `info`: the peer's reason if it closed first. */
   readonly endReason: number;
   readonly endDebug: string;
 }
 
 export interface ConnectionEvents {
-  /** The visible state changed; `info` holds for that moment, the connection may be further already. */
+  /** The visible state changed; `change.info` holds for that moment, the connection may be further already. */
   state: [change: StateChange];
   /** Every change, FinWait, Linger and Dead included. */
   internalState: [change: StateChange];
+  /** The connection is established. */
   connected: [];
-  /** The peer closed, or a problem was found. The connection stays until `close` is called. */
+  /**
+   * The peer closed, or a problem was found. Unread messages can still be read. The connection stays, in memory and
+   * with its port, until `close` is called.
+   */
   ended: [info: ConnectionInfo];
-  /** As long as somebody listens, messages are handed out as they come. */
+  /** As long as somebody listens, messages are handed out as they come; those that came before, at once. */
   message: [message: IncomingMessage];
-  /** There are messages to fetch; told again once all have been fetched. */
+  /** There are messages to fetch; told again once all have been fetched. Not told while `message` has listeners. */
   readable: [];
   /** Node's own. */
   newListener: [event: string | symbol];
@@ -83,6 +94,11 @@ const REFUSALS: Record<
 
 const utf8 = new TextEncoder();
 
+/**
+ * A connection with one peer, made by `Networking.connect`, `Networking.open` or `IncomingConnection.accept`. Every
+ * connection wants to be closed in the end, also one that the peer has closed. Receive with the event `message`, with
+ * `for await`, or with `receiveMessages`: one of them.
+ */
 export class Connection
   extends EventEmitter<ConnectionEvents>
   implements AsyncIterable<IncomingMessage>, AsyncDisposable
@@ -94,8 +110,6 @@ export class Connection
   /** For your logs. */
   name = '';
   #closing: { readonly promise: Promise<CloseResult>; readonly resolve: (result: CloseResult) => void } | undefined;
-  /** As they were when the connection left Linger or was closed. */
-  #undeliveredBytes = 0;
 
   /** @internal */
   constructor(member: Member, driver: Driver) {
@@ -116,6 +130,7 @@ export class Connection
   get id(): number {
     return this.#core.id;
   }
+  /** It came in through a listen socket. */
   get isIncoming(): boolean {
     return this.#core.isIncoming;
   }
@@ -165,7 +180,7 @@ export class Connection
     throw new NetworkingError(code, `cannot send: ${text(payload.length, lane)}`);
   }
 
-  /** Nothing queued waits for company any more. Throws as `send` does. */
+  /** Nothing queued waits for company any more. Throws `Ignored` if not connected yet, and when `send` does. */
   flush(): void {
     const result = this.#core.flush(this.#driver.platform.nowUs());
     this.#touch();
@@ -196,8 +211,9 @@ export class Connection
 
   /**
    * Closes the handle. Unread messages are discarded. The promise says whether the peer has everything and knows of the
-   * close; it settles when the peer has confirmed, or after five seconds of asking. Never rejects; closing twice is
-   * harmless and gives the same promise.
+   * close; it settles when the peer has confirmed, or five seconds after it was told first (with `linger` that may be
+   * much later than now). Never rejects; closing twice is harmless and gives the same promise. Options have no effect
+   * on a connection that has ended already.
    */
   close(options: CloseOptions = {}): Promise<CloseResult> {
     if (this.#closing !== undefined) return this.#closing.promise;
@@ -206,7 +222,6 @@ export class Connection
       resolve = settle;
     });
     this.#closing = { promise, resolve };
-    this.#undeliveredBytes = this.#core.data.delivery.undeliveredBytes;
     this.#core.close(options.reason ?? 0, options.debug ?? '', options.linger ?? false, this.#driver.platform.nowUs());
     this.#settleClose();
     this.#touch();
@@ -261,11 +276,10 @@ export class Connection
 
   /** @internal */
   onStateChange(change: StateChange): void {
-    if (change.from === 'Linger') this.#undeliveredBytes = change.undeliveredBytes;
     this.emit('internalState', change);
     this.#settleClose();
     if (!isVisibleChange(change)) return;
-    this.emit('state', change);
+    this.emit('state', { ...change, from: visibleState(change.from), to: visibleState(change.to) });
     if (change.to === 'Connected') this.emit('connected');
     else if (change.to === 'ClosedByPeer' || change.to === 'ProblemDetectedLocally') this.emit('ended', change.info);
   }
@@ -293,7 +307,7 @@ export class Connection
     const isOver = this.#core.state === 'Dead' || (this.#core.state === 'FinWait' && this.#core.isCloseConfirmed);
     if (this.#closing === undefined || !isOver) return;
     const { endReason, endDebug } = this.#core.info;
-    const undeliveredBytes = this.#undeliveredBytes;
+    const { undeliveredBytes } = this.#core.data.delivery;
     const confirmed = this.#core.isCloseConfirmed;
     this.#closing.resolve({ delivered: undeliveredBytes === 0, confirmed, undeliveredBytes, endReason, endDebug });
   }

@@ -24,7 +24,10 @@ export interface ListenOptions {
 }
 
 export interface ListenSocketEvents {
-  /** A client with acceptable credentials asks to connect. Without an answer it is turned away after `timeoutInitial`. */
+  /**
+   * A client with acceptable credentials asks to connect, or was accepted with `autoAccept`. Without an answer it is
+   * turned away after `timeoutInitial`; its connection has ended then, and wants to be closed like any other.
+   */
   connection: [incoming: IncomingConnection];
   /** `close` was called. */
   close: [];
@@ -36,6 +39,7 @@ export class IncomingConnection {
   readonly connection: Connection;
   readonly #member: Member;
   readonly #driver: Driver;
+  #isAnswered = false;
 
   /** @internal */
   constructor(connection: Connection, member: Member, driver: Driver) {
@@ -44,9 +48,11 @@ export class IncomingConnection {
     this.#driver = driver;
   }
 
+  /** Who the client says it is. */
   get identity(): Identity {
     return this.#member.connection.identity!;
   }
+  /** Where its packets come from. */
   get address(): IpAddress {
     return this.connection.remoteAddress;
   }
@@ -57,22 +63,31 @@ export class IncomingConnection {
    * `info` tell. Throws `InvalidState` if it was accepted or closed by us already, and as `config.set` does.
    */
   accept(config: ConnectionConfigOptions = {}): Connection {
-    const { state } = this.connection;
-    if (state === 'Connected' || state === 'None') {
-      throw new NetworkingError('InvalidState', `cannot accept: the connection is in state ${state}, not Connecting`);
-    }
-    if (state === 'Connecting') this.#member.connection.config.setAll(config);
-    this.#member.connection.accept(this.#driver.platform.nowUs());
+    if (this.#isAnswered) throw new NetworkingError('InvalidState', 'cannot accept: the client was answered already');
+    const { connection } = this.#member;
+    if (connection.state === 'Connecting') connection.config.setAll(config);
+    this.#isAnswered = true;
+    connection.accept(this.#driver.platform.nowUs());
     this.#driver.touch(this.#member);
     return this.connection;
   }
 
-  /** Turns the client away: it is told reason and text. */
+  /** Turns the client away: it is told reason (as in `CloseOptions`) and text. */
   reject(reason = 0, debug = ''): void {
+    this.#isAnswered = true;
     void this.connection.close({ reason, debug });
+  }
+
+  /** @internal The client is gone: a connection that was never taken over is nobody's to close but ours. */
+  release(): void {
+    if (!this.#isAnswered) void this.connection.close();
   }
 }
 
+/**
+ * A port that clients connect to, made by `Networking.listen`. Listen to `connection`, or loop over it: a loop also gets
+ * the clients that came before it and still wait. Clients that nobody answers are let go by themselves.
+ */
 export class ListenSocket
   extends EventEmitter<ListenSocketEvents>
   implements AsyncIterable<IncomingConnection>, AsyncDisposable
@@ -81,6 +96,7 @@ export class ListenSocket
   readonly #endpoint: Endpoint;
   readonly #driver: Driver;
   readonly #autoAccept: boolean;
+  readonly #unanswered = new Set<IncomingConnection>();
   #gone: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
 
   /** @internal */
@@ -96,17 +112,18 @@ export class ListenSocket
   get address(): IpAddress {
     return IpAddress.fromNet(this.#listener.port.local);
   }
+  /** Values for its connections, unless they set their own; what it does not set comes from the instance. */
   get config(): ConfigScope {
     return this.#listener.config;
   }
-  /** Connections that came in here, in any state. */
+  /** Connections that came in here, in any state, those still saying goodbye included. */
   get connectionCount(): number {
     return this.#listener.members.size;
   }
 
   /**
    * Takes no more clients and closes the connections of those that came in here; unlike GNS it tells them so. Resolves
-   * when they are gone and the port is free.
+   * when they are gone and the port is free: after up to 5 s, later if some linger. Reason as in `CloseOptions`.
    */
   close(reason = 0, debug = 'The listen socket was closed'): Promise<void> {
     if (this.#gone !== undefined) return this.#gone.promise;
@@ -118,7 +135,8 @@ export class ListenSocket
     this.#endpoint.closeListener(this.#listener, reason, debug, this.#driver.platform.nowUs());
     this.#driver.poke();
     this.emit('close');
-    this.onMembersChanged();
+    // After the settle that was just asked for: if nobody is connected, that is what closes the port.
+    this.#driver.platform.defer(() => this.onMembersChanged());
     return promise;
   }
 
@@ -126,9 +144,9 @@ export class ListenSocket
     await this.close();
   }
 
-  /** Clients as they come, until the socket is closed. */
+  /** Clients as they come, from when the loop starts until the socket is closed. */
   async *[Symbol.asyncIterator](): AsyncGenerator<IncomingConnection, void, undefined> {
-    const waiting: IncomingConnection[] = [];
+    const waiting = [...this.#unanswered];
     let wake: (() => void) | undefined;
     const onConnection = (incoming: IncomingConnection) => {
       waiting.push(incoming);
@@ -156,6 +174,11 @@ export class ListenSocket
 
   /** @internal */
   onIncoming(incoming: IncomingConnection): void {
+    this.#unanswered.add(incoming);
+    incoming.connection.once('state', ({ to }) => {
+      this.#unanswered.delete(incoming);
+      if (to !== 'Connected') incoming.release();
+    });
     // A client that could not be let in is nobody's to look after.
     if (this.#autoAccept && incoming.accept().state !== 'Connected') incoming.reject();
     else this.emit('connection', incoming);

@@ -14,8 +14,8 @@ import { Endpoint, StrayLimiter } from '../core/endpoint/endpoint.ts';
 import type { EndpointEvent, Member } from '../core/endpoint/member.ts';
 import type { NetAddress, Platform } from '../core/platform.ts';
 import { nodePlatform } from '../node/platform.ts';
+import { ConnectRace, orAborted } from './connect.ts';
 import { Connection } from './connection.ts';
-import { ConnectionError } from './connection-error.ts';
 import { Driver } from './driver.ts';
 import { IncomingConnection, type ListenOptions, ListenSocket } from './listen-socket.ts';
 
@@ -32,7 +32,7 @@ export interface NetworkingOptions {
 
 export interface ConnectOptions {
   readonly config?: ConnectionConfigOptions;
-  /** Local address to send from. Default: whatever the system chooses. */
+  /** Numeric local address to send from, of the target's family. Default: whatever the system chooses. */
   readonly localAddress?: string;
 }
 
@@ -41,6 +41,10 @@ export interface ConnectAndWaitOptions extends ConnectOptions {
   readonly signal?: AbortSignal;
 }
 
+/**
+ * The library's entrance: makes listen sockets and connections. Whatever is open keeps the process alive (see `unref`);
+ * `close` ends it all.
+ */
 export class Networking implements AsyncDisposable {
   readonly platform: Platform;
   readonly identity: Identity;
@@ -124,6 +128,9 @@ export class Networking implements AsyncDisposable {
     if (options.config !== undefined) config.setAll(options.config);
     const remote: NetAddress = { address: target.host, port: target.port };
     const local = { address: options.localAddress ?? (target.isIPv4 ? '0.0.0.0' : '::'), port: 0 };
+    if (IpAddress.parse(local.address)?.isIPv4 !== target.isIPv4) {
+      throw new NetworkingError('InvalidParam', `cannot connect to ${target} from local address "${local.address}"`);
+    }
     let member: Member | undefined;
     this.#driver.openPort(local, (port) => {
       member = this.#endpoint.connect(port, remote, config, this.platform.nowUs());
@@ -133,23 +140,22 @@ export class Networking implements AsyncDisposable {
   }
 
   /**
-   * Connects to `host:port` (names are looked up, their addresses tried in turn) and resolves once connected. Rejects
-   * with a `ConnectionError` that says why not, or as `open` throws.
+   * Connects to `host:port` and resolves once connected. A name is looked up; each of its addresses gets half a second
+   * before the next is tried beside it, and the first to answer wins. Rejects with a `ConnectionError` that says why the
+   * (first) address failed, with code `ResolveFailed` or `Aborted`, or as `open` throws.
    */
   async connect(address: string | IpAddress, options: ConnectAndWaitOptions = {}): Promise<Connection> {
-    const targets = await this.#resolve(address);
-    let failure: unknown;
-    for (const target of targets) {
-      const connection = this.open(target, options);
-      try {
-        return await waitConnected(connection, options.signal);
-      } catch (error) {
-        failure = error;
-        void connection.close();
-        if (!(error instanceof ConnectionError)) break;
-      }
+    const { signal } = options;
+    const what = `connecting to ${address}`;
+    const targets = await orAborted(this.#resolve(address), what, signal);
+    const race = new ConnectRace(targets, (target) => this.open(target, options), this.platform);
+    let winner: Connection | undefined;
+    try {
+      winner = await orAborted(race.run(), what, signal);
+      return winner;
+    } finally {
+      race.stop(winner);
     }
-    throw failure;
   }
 
   async #resolve(address: string | IpAddress): Promise<readonly IpAddress[]> {
@@ -164,12 +170,14 @@ export class Networking implements AsyncDisposable {
       );
     }
     const hosts = await this.platform.resolve(host);
+    if (hosts.length === 0) throw new NetworkingError('ResolveFailed', `"${host}" has no address`);
     return hosts.map((each) => IpAddress.fromNet({ address: each, port: Number(port) }));
   }
 
   /**
    * Closes everything: peers are told with reason 2999. Resolves when they have confirmed or, at the latest, after
-   * FinWait (5 s). Reliable data that was not acknowledged is lost: close connections with linger first to keep it.
+   * FinWait (5 s). Reliable data that was not acknowledged is lost. To keep it, close the connections with linger
+   * first: those that linger already are waited for.
    */
   async close(): Promise<void> {
     this.#isClosed = true;
@@ -190,6 +198,7 @@ export class Networking implements AsyncDisposable {
     return this;
   }
 
+  /** Open listen sockets and connections keep the process alive, as at the beginning. */
   ref(): this {
     this.#driver.setRef(true);
     return this;
@@ -251,25 +260,4 @@ function identityOf(identity: string | Identity | undefined): Identity {
     );
   }
   return parsed;
-}
-
-/** Closes the connection when the signal comes first. */
-async function waitConnected(connection: Connection, signal: AbortSignal | undefined): Promise<Connection> {
-  if (signal === undefined) return connection.connected();
-  let onAbort: () => void = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () =>
-      reject(
-        new NetworkingError('Aborted', `connecting to ${connection.remoteAddress} was aborted`, {
-          cause: signal.reason,
-        }),
-      );
-    if (signal.aborted) onAbort();
-    else signal.addEventListener('abort', onAbort, { once: true });
-  });
-  try {
-    return await Promise.race([connection.connected(), aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
 }

@@ -3,6 +3,7 @@
 import type { Connection } from '../core/connection/connection.ts';
 import { type ConnectionState, visibleState } from '../core/connection/state-table.ts';
 
+/** Bytes are those of UDP payload, rates are of the last five seconds. */
 export interface ConnectionStatus {
   readonly state: ConnectionState;
   /** Smoothed round trip in whole ms; -1 if unknown. */
@@ -22,7 +23,7 @@ export interface ConnectionStatus {
   readonly sentUnackedReliableBytes: number;
   /** How long a message queued now would wait; Infinity while not connected. */
   readonly queueTimeUs: number;
-  /** Largest since the last look; -1 without a measurement. */
+  /** Largest since the last call of `status`; -1 without a measurement, for which the peer must send time stamps. */
   readonly maxJitterUs: number;
   /** Datagrams and bytes of UDP payload since the beginning. */
   readonly packetsSent: number;

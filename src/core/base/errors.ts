@@ -24,7 +24,7 @@ export const ERROR_RESULTS = {
   /** The configuration value can no longer be changed on this object. */
   ConfigLocked: 11,
   /** Not possible in this version or on this platform. */
-  NotSupported: 2,
+  NotSupported: 128,
 } as const satisfies Record<string, number>;
 export type ErrorCode = keyof typeof ERROR_RESULTS;
 
