@@ -1,6 +1,7 @@
 // A command line of the peer: `command word ... key=value key="JSON string" ...`.
 
-import { ERROR_RESULTS, NetworkingError } from '../../index.ts';
+import { NetworkingError } from '../../index.ts';
+import { EResult } from './names.ts';
 
 /** Answered with an `error` line. */
 export class CommandError extends Error {
@@ -21,7 +22,7 @@ export class CommandError extends Error {
   }
 
   static notSupported(what: string): CommandError {
-    return new CommandError(`${what} is not supported yet`, ERROR_RESULTS.NotSupported);
+    return new CommandError(`${what} is not supported yet`, EResult.NotSupported);
   }
 }
 

@@ -3,28 +3,30 @@
 import { type Connection, type ConnectionInfo, EndReason, flagBits } from '../../index.ts';
 import type { Fields } from './report.ts';
 
-const RESULTS: Readonly<Record<number, string>> = {
-  0: 'None',
-  1: 'OK',
-  2: 'Fail',
-  3: 'NoConnection',
-  8: 'InvalidParam',
-  10: 'Busy',
-  11: 'InvalidState',
-  16: 'Timeout',
-  22: 'Pending',
-  25: 'LimitExceeded',
-  29: 'DuplicateRequest',
-  31: 'IPNotFound',
-  35: 'ConnectFailed',
-  41: 'Ignored',
-  50: 'NotSupported',
-};
-export const RESULT_TIMEOUT = 16;
+/** GNS's numbers of those results that occur here. */
+export const EResult = {
+  None: 0,
+  OK: 1,
+  Fail: 2,
+  NoConnection: 3,
+  InvalidParam: 8,
+  Busy: 10,
+  InvalidState: 11,
+  Timeout: 16,
+  Pending: 22,
+  LimitExceeded: 25,
+  DuplicateRequest: 29,
+  IPNotFound: 31,
+  ConnectFailed: 35,
+  HandshakeFailed: 36,
+  Ignored: 41,
+  NotSupported: 128,
+} as const;
 
-/** Name of an EResult; its number for those that do not occur. */
+/** Name of an EResult; its number for others. */
 export function resultName(result: number): string {
-  return RESULTS[result] ?? String(result);
+  for (const [name, number] of Object.entries(EResult)) if (number === result) return name;
+  return String(result);
 }
 
 const REASONS = new Map<number, string>(Object.entries(EndReason).map(([name, reason]) => [reason, name]));

@@ -1,0 +1,29 @@
+// All commands of the peer by name, but for those that hold up the others.
+
+import type { CommandFunction, CommandTable } from './command-table.ts';
+import { CONNECTION_COMMANDS } from './connection-commands.ts';
+import { DATA_COMMANDS } from './data-commands.ts';
+import { CommandError } from './line.ts';
+import { QUERY_COMMANDS } from './query-commands.ts';
+import { SETUP_COMMANDS } from './setup-commands.ts';
+import { TASK_COMMANDS } from './task-commands.ts';
+
+const notSupported: CommandFunction = (command) => {
+  throw CommandError.notSupported(command.name);
+};
+
+/** Commands of the protocol that this library cannot do. */
+const UNSUPPORTED: CommandTable = Object.fromEntries(
+  ['castore', 'cert', 'connectp2p', 'listenp2p', 'messages', 'pollgroup', 'signal', 'signalreject', 'socketpair'].map(
+    (name) => [name, notSupported],
+  ),
+);
+
+export const COMMANDS: CommandTable = {
+  ...SETUP_COMMANDS,
+  ...CONNECTION_COMMANDS,
+  ...DATA_COMMANDS,
+  ...TASK_COMMANDS,
+  ...QUERY_COMMANDS,
+  ...UNSUPPORTED,
+};
