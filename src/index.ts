@@ -32,6 +32,7 @@ export {
 export { EndReason, endReasonName } from './core/connection/end-reason.ts';
 export { type ConnectionFlags, type ConnectionInfo, flagBits, type StateChange } from './core/connection/info.ts';
 export { type ConnectionState, FACTS as CONNECTION_STATES } from './core/connection/state-table.ts';
+export type { LaneOptions } from './core/delivery/lane-scheduler.ts';
 export type { IncomingMessage } from './core/delivery/message.ts';
 export type { Platform } from './core/platform.ts';
 export { nodePlatform } from './node/platform.ts';

@@ -8,6 +8,7 @@ import type { ConfigScope } from '../core/config/scope.ts';
 import type { SendRefusal } from '../core/connection/connection.ts';
 import { type ConnectionInfo, isVisibleChange, type StateChange } from '../core/connection/info.ts';
 import { type ConnectionState, FACTS, visibleState } from '../core/connection/state-table.ts';
+import type { LaneOptions } from '../core/delivery/lane-scheduler.ts';
 import { type IncomingMessage, MAX_MESSAGE_BYTES } from '../core/delivery/message.ts';
 import type { Member } from '../core/endpoint/member.ts';
 import { ConnectionError } from './connection-error.ts';
@@ -180,6 +181,29 @@ export class Connection
     throw new NetworkingError(code, `cannot send: ${text(payload.length, lane)}`);
   }
 
+  /**
+   * Lanes for what this side sends: each has its own order, so that a lost packet holds up only the lanes it carried.
+   * Lanes of a lower `priority` number are served first, strictly; those of equal priority share by `weight`. At most
+   * 255, and never fewer than before. Towards C++ GNS use at most 8: it receives more, but sends on no more itself.
+   * Throws `InvalidParam`, `NoConnection`, and `InvalidState` if the connection has ended.
+   */
+  configureLanes(lanes: readonly LaneOptions[]): void {
+    checkLanes(lanes);
+    const options = lanes.map(({ priority = 0, weight = 1 }) => ({ priority, weight }));
+    const result = this.#core.configureLanes(options, this.#driver.platform.nowUs());
+    this.#touch();
+    if (result === 'ok') return;
+    if (result === 'closed')
+      throw new NetworkingError('NoConnection', 'cannot configure lanes: the connection was closed');
+    if (result === 'ended')
+      throw new NetworkingError('InvalidState', 'cannot configure lanes: the connection has ended');
+    const before = this.#core.data.delivery.laneOptions.length;
+    throw new NetworkingError(
+      'InvalidParam',
+      `cannot configure ${lanes.length} lanes: there are ${before} already, and lanes stay`,
+    );
+  }
+
   /** Nothing queued waits for company any more. Throws `Ignored` if not connected yet, and when `send` does. */
   flush(): void {
     const result = this.#core.flush(this.#driver.platform.nowUs());
@@ -318,4 +342,24 @@ function copyOf(data: Uint8Array): Uint8Array {
   const copy = new Uint8Array(data.length);
   copy.set(data);
   return copy;
+}
+
+const MAX_LANES = 255;
+const MAX_WEIGHT = 65_535;
+
+function checkLanes(lanes: readonly LaneOptions[]): void {
+  if (lanes.length < 1 || lanes.length > MAX_LANES) {
+    throw new NetworkingError('InvalidParam', `cannot configure ${lanes.length} lanes: 1 to ${MAX_LANES} are possible`);
+  }
+  for (const [index, { priority = 0, weight = 1 }] of lanes.entries()) {
+    if (!Number.isInteger(weight) || weight < 1 || weight > MAX_WEIGHT) {
+      throw new NetworkingError(
+        'InvalidParam',
+        `lane ${index}: the weight is a whole number from 1 to ${MAX_WEIGHT}, not ${weight}`,
+      );
+    }
+    if (!Number.isInteger(priority)) {
+      throw new NetworkingError('InvalidParam', `lane ${index}: the priority is a whole number, not ${priority}`);
+    }
+  }
 }

@@ -1,10 +1,14 @@
 // Turns the crank: hands what the platform brings to the endpoint, and what the endpoint wants to the platform and the
 // application. Every input ends in a settle, so that no output can be forgotten.
 
+import { NEVER, US_PER_MS } from '../core/base/time.ts';
 import { TransmitSlot } from '../core/connection/environment.ts';
 import type { Endpoint } from '../core/endpoint/endpoint.ts';
 import type { DatagramTarget, EndpointEvent, Member } from '../core/endpoint/member.ts';
 import type { Alarm, NetAddress, Platform, UdpPort, UdpPortOptions } from '../core/platform.ts';
+
+/** An alarm that is later than this was not a slow timer. */
+const STALL_US = 200 * US_PER_MS;
 
 export class Driver {
   readonly platform: Platform;
@@ -13,6 +17,7 @@ export class Driver {
   readonly #alarm: Alarm;
   readonly #slot = new TransmitSlot();
   readonly #ports = new Set<UdpPort>();
+  #alarmAtUs = NEVER;
   #keepsAlive = true;
   #isSettlePlanned = false;
   #isSettling = false;
@@ -21,10 +26,7 @@ export class Driver {
     this.platform = platform;
     this.#endpoint = endpoint;
     this.#dispatch = dispatch;
-    this.#alarm = platform.newAlarm((nowUs) => {
-      this.#endpoint.handleTimeout(nowUs);
-      this.settle();
-    });
+    this.#alarm = platform.newAlarm((nowUs) => this.#onAlarm(nowUs));
     // Open ports keep the process alive, not the clock.
     this.#alarm.setRef(false);
   }
@@ -54,6 +56,23 @@ export class Driver {
     }
     this.poke();
     return target;
+  }
+
+  #onAlarm(nowUs: number): void {
+    const lateUs = nowUs - this.#alarmAtUs;
+    if (lateUs < STALL_US) {
+      this.#onTime(nowUs);
+      return;
+    }
+    // Our own event loop stood still. What peers sent meanwhile lies unread in the sockets: that goes first, and the
+    // time that we did not listen is not held against them.
+    this.#endpoint.onStall(lateUs);
+    this.platform.defer(() => this.#onTime(this.platform.nowUs()));
+  }
+
+  #onTime(nowUs: number): void {
+    this.#endpoint.handleTimeout(nowUs);
+    this.settle();
   }
 
   #closePort(port: UdpPort): void {
@@ -93,7 +112,8 @@ export class Driver {
     for (let port = this.#endpoint.pollReleasedPort(); port !== undefined; port = this.#endpoint.pollReleasedPort()) {
       this.#closePort(port);
     }
-    this.#alarm.set(this.#endpoint.nextTimeoutUs());
+    this.#alarmAtUs = this.#endpoint.nextTimeoutUs();
+    this.#alarm.set(this.#alarmAtUs);
     this.#isSettling = false;
   }
 

@@ -6,6 +6,7 @@ import { Fifo } from '../base/fifo.ts';
 import type { Identity } from '../base/identity.ts';
 import { NEVER, US_PER_MS } from '../base/time.ts';
 import type { ConfigScope } from '../config/scope.ts';
+import type { LaneOptions } from '../delivery/lane-scheduler.ts';
 import type { IncomingMessage } from '../delivery/message.ts';
 import type { Refusal } from '../delivery/sender.ts';
 import {
@@ -13,13 +14,12 @@ import {
   type ConnectRequest,
   type ControlPacket,
   encodeControlPacket,
-  type NoConnection,
 } from '../wire/control-packets.ts';
 import { recipientOf } from '../wire/data-packet.ts';
 import { Outcome } from '../wire/frames.ts';
 import { CloseNotice } from './close-notice.ts';
 import { DataPath } from './data-path.ts';
-import { applicationEnd, EndReason } from './end-reason.ts';
+import { applicationEnd, type End, EndReason, Ends } from './end-reason.ts';
 import type { Environment, Path, TransmitSlot } from './environment.ts';
 import { type ConnectionInfo, connectionFlags, type StateChange } from './info.ts';
 import { SECURITY_VALUES } from './settings.ts';
@@ -28,10 +28,11 @@ import { ClientHandshake, type ClientStep, ServerHandshake, type Session } from 
 
 /** Why a message was not taken, beside what delivery says. */
 export type SendRefusal = Refusal | 'closed' | 'ended' | 'notConnected';
-export type AcceptResult = 'ok' | 'notIncoming' | 'notConnecting' | 'handshakeFailed';
 
 const HANDSHAKE_RETRY_US = 500 * US_PER_MS;
 const FIN_WAIT_US = 5_000 * US_PER_MS;
+/** Replies that wait for the network at the same time. */
+const MAX_OUTBOX = 8;
 
 export class Connection {
   readonly id: number;
@@ -111,18 +112,24 @@ export class Connection {
     return true;
   }
 
-  accept(nowUs: number): AcceptResult {
+  accept(nowUs: number): 'ok' | 'notIncoming' | 'notConnecting' | 'handshakeFailed' {
     if (!this.isIncoming) return 'notIncoming';
     if (this.#state !== 'Connecting') return 'notConnecting';
     for (const name of SECURITY_VALUES) this.config.lock(name);
     const session = this.#server!.accept(this.id);
     if ('reason' in session) {
-      this.#fail(session.reason, session.debug, nowUs);
+      this.#fail(session, nowUs);
       return 'handshakeFailed';
     }
     this.#outbox.push(this.#server!.connectOk(this.id, nowUs));
     this.#establish(session, nowUs);
     return 'ok';
+  }
+
+  /** Why nothing can be sent any more. */
+  get #refusal(): 'closed' | 'ended' | undefined {
+    if (!FACTS[this.#state].isVisible) return 'closed';
+    return FACTS[this.#state].isActive ? undefined : 'ended';
   }
 
   /** Queues a message whose payload is ours from here on; returns its number, or why it was not taken. */
@@ -134,16 +141,25 @@ export class Connection {
     lane: number,
     nowUs: number,
   ): number | SendRefusal {
-    if (!FACTS[this.#state].isVisible) return 'closed';
-    if (!FACTS[this.#state].isActive) return 'ended';
+    const refusal = this.#refusal;
+    if (refusal !== undefined) return refusal;
     if (noDelay && this.#state !== 'Connected') return 'notConnected';
     this.data.refreshSettings();
     return this.data.delivery.enqueue(payload, isReliable, noNagle || noDelay, lane, nowUs);
   }
 
+  /** Lanes of our sending side. A peer that is too old for more than one cannot stay connected. */
+  configureLanes(options: readonly LaneOptions[], nowUs: number): 'ok' | 'closed' | 'ended' | 'fewerLanes' {
+    const refusal = this.#refusal;
+    if (refusal !== undefined) return refusal;
+    if (!this.data.configureLanes(options)) return 'fewerLanes';
+    this.#fail(this.data.laneViolation, nowUs);
+    return 'ok';
+  }
+
   flush(nowUs: number): 'ok' | 'closed' | 'ended' | 'notConnected' {
-    if (!FACTS[this.#state].isVisible) return 'closed';
-    if (!FACTS[this.#state].isActive) return 'ended';
+    const refusal = this.#refusal;
+    if (refusal !== undefined) return refusal;
     this.data.delivery.flush(nowUs);
     return this.#state === 'Connected' ? 'ok' : 'notConnected';
   }
@@ -153,7 +169,7 @@ export class Connection {
     const { receiver } = this.data.delivery;
     const message = receiver.take();
     if (message !== undefined && FACTS[this.#state].carriesData && receiver.resume(nowUs) === Outcome.Fatal) {
-      this.#fail(EndReason.Misc_InternalError, receiver.violation, nowUs);
+      this.#fail({ reason: EndReason.Misc_InternalError, debug: receiver.violation }, nowUs);
     }
     return message;
   }
@@ -170,11 +186,7 @@ export class Connection {
 
   /** The peer has begun anew from the same address: this connection is over and says nothing more. */
   supersede(nowUs: number): void {
-    this.#peerEnded(
-      EndReason.Misc_PeerSentNoConnection,
-      'The peer started a new connection from the same address',
-      nowUs,
-    );
+    this.#peerEnded(Ends.superseded, nowUs);
     this.#notice.mute();
     this.#outbox.clear();
   }
@@ -191,12 +203,11 @@ export class Connection {
     this.data.stats.received.note(length);
     const recipient = recipientOf(bytes);
     if (recipient !== this.id) {
-      if (this.#env.mayAnswerStray(nowUs))
-        this.#say({ kind: 'noConnection', fromConnectionId: recipient, toConnectionId: 0 });
+      if (!this.#env.mayAnswerStray(nowUs)) return;
+      this.#say({ kind: 'noConnection', fromConnectionId: recipient, toConnectionId: 0 });
     } else if (FACTS[this.#state].carriesData) {
-      const violation = this.data.receive(bytes, length, nowUs);
-      if (violation !== undefined) this.#fail(violation.reason, violation.debug, nowUs);
-      else this.#checkFlushed(nowUs);
+      this.#fail(this.data.receive(bytes, length, nowUs), nowUs);
+      this.#checkFlushed(nowUs);
     } else if (!FACTS[this.#state].isActive) {
       this.#sayClosed();
     }
@@ -228,26 +239,26 @@ export class Connection {
         this.#onConnectionClosed(packet, nowUs);
         break;
       case 'noConnection':
-        this.#onNoConnection(packet, nowUs);
+        if (packet.toConnectionId !== this.id || packet.fromConnectionId !== this.remoteId) return;
+        this.#peerEnded(Ends.unknownToPeer, nowUs);
     }
   }
 
   /** The client did not hear our reply, or does not know that we closed. */
   #answerRequest(nowUs: number): void {
     if (!FACTS[this.#state].isActive) this.#sayClosed();
-    else if (this.#server !== undefined && FACTS[this.#state].carriesData)
-      this.#outbox.push(this.#server.connectOk(this.id, nowUs));
+    else if (this.#server !== undefined && FACTS[this.#state].carriesData) {
+      this.#say(this.#server.connectOk(this.id, nowUs));
+    }
   }
 
   #take(step: ClientStep | undefined, nowUs: number): void {
     if (step === undefined) return;
-    if (step.kind === 'send') {
+    if (step.kind === 'fail') this.#fail(step.failure, nowUs);
+    else if (step.kind === 'establish') this.#establish(step.session, nowUs);
+    else {
       this.#say(step.packet);
       this.#handshakeDueUs = nowUs + HANDSHAKE_RETRY_US;
-    } else if (step.kind === 'fail') {
-      this.#fail(step.failure.reason, step.failure.debug, nowUs);
-    } else {
-      this.#establish(step.session, nowUs);
     }
   }
 
@@ -257,19 +268,14 @@ export class Connection {
     if (isOurs || this.#env.mayAnswerStray(nowUs)) {
       this.#say({ kind: 'noConnection', fromConnectionId: to, toConnectionId: from });
     }
-    if (isOurs)
-      this.#peerEnded(packet.reason, packet.debug === '' ? 'The peer closed the connection' : packet.debug, nowUs);
+    const debug = packet.debug === '' ? 'The peer closed the connection' : packet.debug;
+    if (isOurs) this.#peerEnded({ reason: packet.reason, debug }, nowUs);
   }
 
-  #onNoConnection(packet: NoConnection, nowUs: number): void {
-    if (packet.toConnectionId !== this.id || packet.fromConnectionId !== this.remoteId) return;
-    this.#peerEnded(EndReason.Misc_PeerSentNoConnection, 'The peer does not know this connection', nowUs);
-  }
-
-  #peerEnded(reason: number, debug: string, nowUs: number): void {
+  #peerEnded(end: End, nowUs: number): void {
     this.#notice.confirm();
     if (TRANSITIONS[this.#state].peerClose === 'ClosedByPeer' && this.#state !== 'ClosedByPeer') {
-      this.#setEnd({ reason, debug });
+      this.#setEnd(end);
       this.#notice.isByPeer = true;
     }
     if (TRANSITIONS[this.#state].peerClose !== undefined) this.#apply('peerClose', nowUs);
@@ -282,20 +288,16 @@ export class Connection {
     if (this.#state === 'Connecting') this.#onConnectingTime(nowUs);
     else if (FACTS[this.#state].carriesData) {
       this.data.refreshSettings();
-      if (this.data.onTime(nowUs))
-        this.#fail(EndReason.Misc_Timeout, 'Connection timed out: nothing was heard from the peer', nowUs);
+      if (this.data.onTime(nowUs)) this.#fail(Ends.timedOut, nowUs);
       else this.#checkFlushed(nowUs);
     } else if (this.#state === 'FinWait' && nowUs >= this.#stateSinceUs + FIN_WAIT_US) this.#apply('expire', nowUs);
   }
 
   #onConnectingTime(nowUs: number): void {
     const obstacle = this.#client?.obstacle;
-    if (obstacle !== undefined) this.#fail(obstacle.reason, obstacle.debug, nowUs);
+    if (obstacle !== undefined) this.#fail(obstacle, nowUs);
     else if (nowUs >= this.#connectingEndUs()) {
-      const debug = this.isIncoming
-        ? 'The application did not accept or reject in time'
-        : 'Timed out attempting to connect';
-      this.#fail(EndReason.Misc_Timeout, debug, nowUs);
+      this.#fail(this.isIncoming ? Ends.acceptTimedOut : Ends.connectTimedOut, nowUs);
     } else if (nowUs >= this.#handshakeDueUs) {
       this.#say(this.#client!.challengeRequest(nowUs));
       this.#handshakeDueUs = nowUs + HANDSHAKE_RETRY_US;
@@ -356,14 +358,16 @@ export class Connection {
     this.#handshakeDueUs = NEVER;
     this.data.start(ciphers.sealer, ciphers.opener, session.protocolVersion, nowUs);
     this.#apply('establish', nowUs);
+    this.#fail(this.data.laneViolation, nowUs);
   }
 
-  #fail(reason: number, debug: string, nowUs: number): void {
-    if (FACTS[this.#state].isActive) this.#setEnd({ reason, debug });
+  #fail(end: End | undefined, nowUs: number): void {
+    if (end === undefined) return;
+    if (FACTS[this.#state].isActive) this.#setEnd(end);
     if (TRANSITIONS[this.#state].fail !== undefined) this.#apply('fail', nowUs);
   }
 
-  #setEnd(end: { readonly reason: number; readonly debug: string }): void {
+  #setEnd(end: End): void {
     this.#notice.reason = end.reason;
     this.#notice.debug = end.debug;
   }
@@ -394,6 +398,3 @@ export class Connection {
     if (to === 'Dead') this.#outbox.clear();
   }
 }
-
-/** Replies that wait for the network at the same time. */
-const MAX_OUTBOX = 8;

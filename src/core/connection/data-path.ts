@@ -7,6 +7,7 @@ import { NEVER } from '../base/time.ts';
 import type { ConfigScope } from '../config/scope.ts';
 import type { PacketCipher } from '../crypto/packet-cipher.ts';
 import { Delivery } from '../delivery/delivery.ts';
+import type { LaneOptions } from '../delivery/lane-scheduler.ts';
 import { LinkStats } from '../stats/link-stats.ts';
 import {
   DataHeader,
@@ -19,16 +20,10 @@ import {
 import { FrameWriter } from '../wire/frame-writer.ts';
 import { Outcome } from '../wire/frames.ts';
 import { decodeStatsBlob, encodeStatsBlob, StatsFlag } from '../wire/stats-messages.ts';
-import { EndReason } from './end-reason.ts';
+import { type End, EndReason } from './end-reason.ts';
 import { Liveness } from './liveness.ts';
 import { type DataPathSettings, dataPathSettings } from './settings.ts';
 import { StatsExchange, StatsMark } from './stats-exchange.ts';
-
-/** Why a received packet ends the connection. */
-export interface Violation {
-  readonly reason: number;
-  readonly debug: string;
-}
 
 const MAX_FORWARD_JUMP = 0x4000;
 const REPLY_DELAY_US = 50_000;
@@ -44,6 +39,8 @@ const FREE_BLOB_BYTES = 45;
 const GAP_FIELD_BYTES = 2;
 /** Peers before this version do not count the handshake as packet 1. */
 const HANDSHAKE_IS_PACKET_VERSION = 10;
+/** Peers before this version do not know the select-lane frame. */
+const LANES_VERSION = 11;
 /** Peers before this version do not know the gap field. */
 const GAP_FIELD_VERSION = 12;
 
@@ -64,7 +61,8 @@ export class DataPath {
   #configRevision: number;
   #sealer: PacketCipher | undefined;
   #opener: PacketCipher | undefined;
-  #peerReadsGaps = false;
+  /** Protocol version; 0 before the peer has told. */
+  #peerVersion = 0;
   /** What is used of the configured size: smaller packets must wait until larger segments have arrived. */
   #mtuBytes = 0;
   #isReplyDue = false;
@@ -83,7 +81,7 @@ export class DataPath {
   /** Keys are there. */
   start(sealer: PacketCipher, opener: PacketCipher, peerVersion: number, nowUs: number): void {
     const firstNumber = peerVersion >= HANDSHAKE_IS_PACKET_VERSION ? 2 : 1;
-    this.#peerReadsGaps = peerVersion >= GAP_FIELD_VERSION;
+    this.#peerVersion = peerVersion;
     this.#sealer = sealer;
     this.#opener = opener;
     this.stats.window.start(firstNumber - 1);
@@ -127,10 +125,25 @@ export class DataPath {
     this.delivery.bucket.rateBytesPerSec = Math.min(Math.max(clamped, MIN_RATE_BYTES_PER_SEC), MAX_RATE_BYTES_PER_SEC);
   }
 
+  /** False if that would be fewer lanes than there are. */
+  configureLanes(options: readonly LaneOptions[]): boolean {
+    if (options.length < this.delivery.laneOptions.length) return false;
+    this.delivery.configureLanes(options);
+    return true;
+  }
+
+  /** The peer cannot receive on the lanes that are configured. */
+  get laneViolation(): End | undefined {
+    const isTooOld = this.#peerVersion > 0 && this.#peerVersion < LANES_VERSION;
+    if (!isTooOld || this.delivery.laneOptions.length <= 1) return undefined;
+    const debug = `the peer speaks protocol version ${this.#peerVersion}, which knows only one lane`;
+    return { reason: EndReason.Remote_BadProtocolVersion, debug };
+  }
+
   // ---- in
 
   /** Processes a data datagram that is addressed to us. A violation ends the connection; all else is counted. */
-  receive(bytes: Uint8Array, length: number, nowUs: number): Violation | undefined {
+  receive(bytes: Uint8Array, length: number, nowUs: number): End | undefined {
     const { window } = this.stats;
     const reader = READER;
     const header = HEADER;
@@ -242,7 +255,7 @@ export class DataPath {
     const flags = this.liveness.flags(stats.roundTrip.newestAtUs, marks !== 0, nowUs);
     const blobBytes = this.#writeBlob(marks, flags, nowUs);
     const gapUs =
-      settings.sendsGapField && this.#peerReadsGaps && blobBytes <= FREE_BLOB_BYTES - GAP_FIELD_BYTES
+      settings.sendsGapField && this.#peerVersion >= GAP_FIELD_VERSION && blobBytes <= FREE_BLOB_BYTES - GAP_FIELD_BYTES
         ? this.#gapUs(nowUs)
         : -1;
     const at = writeDataHeader(out, recipient, this.delivery.nextPacketNumber, BLOB, blobBytes, gapUs);

@@ -48,7 +48,7 @@ const RANGES = [
 export const MAX_DEBUG_BYTES = 127;
 
 /** What an application's own reason and text become. */
-export function applicationEnd(reason: number, debug: string): { reason: number; debug: string } {
+export function applicationEnd(reason: number, debug: string): End {
   const code = reason === 0 ? EndReason.App_Generic : reason;
   if (!Number.isInteger(code) || code < EndReason.App_Generic || code > EndReason.AppException_Max) {
     return { reason: EndReason.App_Max, debug: 'Invalid numeric reason code' };
@@ -57,3 +57,30 @@ export function applicationEnd(reason: number, debug: string): { reason: number;
   const fallback = isUnusual ? 'Application closed connection in an unusual way' : 'Application closed connection';
   return { reason: code, debug: debug === '' ? fallback : debug };
 }
+
+/** Why a connection ends, and what is said about it. */
+export interface End {
+  readonly reason: number;
+  readonly debug: string;
+}
+
+/** The ends that we find ourselves. The texts are ours; only the numbers are GNS's. */
+export const Ends = {
+  connectTimedOut: { reason: EndReason.Misc_Timeout, debug: 'Timed out attempting to connect' },
+  acceptTimedOut: { reason: EndReason.Misc_Timeout, debug: 'The application did not accept or reject in time' },
+  timedOut: { reason: EndReason.Misc_Timeout, debug: 'Connection timed out: nothing was heard from the peer' },
+  unknownToPeer: { reason: EndReason.Misc_PeerSentNoConnection, debug: 'The peer does not know this connection' },
+  superseded: {
+    reason: EndReason.Misc_PeerSentNoConnection,
+    debug: 'The peer started a new connection from the same address',
+  },
+  noCertificate: {
+    reason: EndReason.Misc_InternalError,
+    debug: 'no certificate to present, and the configuration does not allow a self-made one',
+  },
+  noCommonCipher: {
+    reason: EndReason.Remote_BadCrypt,
+    debug: 'the two sides have no cipher in common; one requires encryption and the other refuses it',
+  },
+  badKey: { reason: EndReason.Remote_BadCrypt, debug: "the peer's key exchange key is unusable" },
+} as const satisfies Record<string, End>;

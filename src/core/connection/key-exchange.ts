@@ -24,7 +24,7 @@ import {
   type SignedCryptInfo,
 } from '../wire/crypt-messages.ts';
 import { type IdentityFields, readIdentity } from '../wire/identity-fields.ts';
-import { EndReason } from './end-reason.ts';
+import { type End, Ends } from './end-reason.ts';
 import { type Environment, PROTOCOL_VERSION } from './environment.ts';
 
 /** Both ciphers, and what they are. */
@@ -33,20 +33,6 @@ export interface SessionCiphers {
   readonly opener: PacketCipher;
   readonly isEncrypted: boolean;
 }
-
-export interface ExchangeFailure {
-  readonly reason: number;
-  readonly debug: string;
-}
-
-const NO_COMMON_CIPHER: ExchangeFailure = {
-  reason: EndReason.Remote_BadCrypt,
-  debug: 'the two sides have no cipher in common; one requires encryption and the other refuses it',
-};
-const BAD_KEY: ExchangeFailure = {
-  reason: EndReason.Remote_BadCrypt,
-  debug: "the peer's key exchange key is unusable",
-};
 
 /** How much a peer without a trusted certificate is welcome: IP_AllowWithoutAuth or its twin for this machine. */
 export function allowWithoutAuth(config: ConfigScope, remote: IpAddress): number {
@@ -163,14 +149,14 @@ export class KeyExchange {
   }
 
   /** The keys, once the peer is verified and both ids are known; on the server after `answer`. */
-  finish(localId: number, remoteId: number): SessionCiphers | ExchangeFailure {
+  finish(localId: number, remoteId: number): SessionCiphers | End {
     const remote = this.#remote!;
     const chosen = this.#isClient
       ? acceptCipher(this.#ciphers, remote.ciphers)
       : chooseCipher(this.#ciphers, remote.ciphers);
-    if (chosen === undefined || this.#localInfo === undefined) return NO_COMMON_CIPHER;
+    if (chosen === undefined || this.#localInfo === undefined) return Ends.noCommonCipher;
     const sharedSecret = remote.keyType === 1 ? this.#exchangeKey.agree(remote.key) : undefined;
-    if (sharedSecret === undefined) return BAD_KEY;
+    if (sharedSecret === undefined) return Ends.badKey;
     const local = { nonce: this.#nonce, id: localId, cert: this.#local.signed.cert, info: this.#localInfo.info };
     const peer = { nonce: remote.nonce, id: remoteId, cert: this.#remoteCert!.cert, info: this.#remoteSigned!.info };
     const [client, server] = this.#isClient ? [local, peer] : [peer, local];

@@ -44,6 +44,13 @@ export class Liveness {
     this.#replyDueUs = nowUs + (waitMs + (isDelayedOk ? DELAYED_REPLY_MS : 0)) * US_PER_MS;
   }
 
+  /** We did not listen for this long: what the peer may have said meanwhile is still to be read. */
+  excuse(stallUs: number): void {
+    this.lastReceivedUs += stallUs;
+    this.#silentSinceUs += stallUs;
+    this.#replyDueUs += stallUs;
+  }
+
   onTime(nowUs: number): void {
     if (nowUs < this.#replyDueUs) return;
     this.#replyDueUs = NEVER;

@@ -13,18 +13,22 @@ interface Schedule {
   readonly dueUs: number;
   /** With no more traffic than this since the last time there is nothing worth telling. */
   readonly minPackets: (elapsedUs: number) => number;
+  /** Where that is so, only time starts anew: traffic adds up until it is worth telling. */
+  readonly addsUp: boolean;
 }
 const INSTANTANEOUS: Schedule = {
   mark: StatsMark.Instantaneous,
   readyUs: 20 * US_PER_SECOND,
   dueUs: 30 * US_PER_SECOND,
   minPackets: (elapsedUs) => elapsedUs / (3 * US_PER_SECOND),
+  addsUp: false,
 };
 const LIFETIME: Schedule = {
   mark: StatsMark.Lifetime,
   readyUs: 120 * US_PER_SECOND,
   dueUs: 140 * US_PER_SECOND,
   minPackets: () => 100,
+  addsUp: true,
 };
 
 /** One kind of statistics: since when, and at how many packets, the peer knows them. */
@@ -54,7 +58,8 @@ class Report {
     if (elapsedUs < this.schedule.readyUs) return false;
     const least = this.schedule.minPackets(elapsedUs);
     if (sent - this.#sentThen > least || received - this.#receivedThen > least) return true;
-    this.restart(nowUs, sent, received);
+    if (this.schedule.addsUp) this.#sinceUs = nowUs;
+    else this.restart(nowUs, sent, received);
     return false;
   }
 }

@@ -14,20 +14,14 @@ import {
 } from '../wire/control-packets.ts';
 import { decodeCertificate, type SignedCertificate } from '../wire/crypt-messages.ts';
 import { type IdentityFields, readIdentity, writeHandshakeIdentity } from '../wire/identity-fields.ts';
-import { EndReason } from './end-reason.ts';
+import { type End, EndReason, Ends } from './end-reason.ts';
 import { type Environment, PROTOCOL_VERSION } from './environment.ts';
-import {
-  allowWithoutAuth,
-  type ExchangeFailure,
-  KeyExchange,
-  peerIdentity,
-  type SessionCiphers,
-} from './key-exchange.ts';
+import { allowWithoutAuth, KeyExchange, peerIdentity, type SessionCiphers } from './key-exchange.ts';
 
 /** What a received packet leads to; undefined where it is dropped. */
 export type ClientStep =
   | { readonly kind: 'send'; readonly packet: ConnectRequest }
-  | { readonly kind: 'fail'; readonly failure: ExchangeFailure }
+  | { readonly kind: 'fail'; readonly failure: End }
   | { readonly kind: 'establish'; readonly session: Session };
 
 /** All that the handshake found out. */
@@ -42,11 +36,6 @@ export interface Session {
 /** A timestamp older than this says nothing about the ping. */
 const MAX_ECHO_AGE_US = 4_000_000;
 const MAX_PING_ESTIMATE_MS = 1500;
-
-const NO_CERTIFICATE: ExchangeFailure = {
-  reason: EndReason.Misc_InternalError,
-  debug: 'no certificate to present, and the configuration does not allow a self-made one',
-};
 
 export class ClientHandshake {
   readonly #env: Environment;
@@ -68,8 +57,8 @@ export class ClientHandshake {
   }
 
   /** Why there is no point in starting. */
-  get obstacle(): ExchangeFailure | undefined {
-    return this.#exchange === undefined ? NO_CERTIFICATE : undefined;
+  get obstacle(): End | undefined {
+    return this.#exchange === undefined ? Ends.noCertificate : undefined;
   }
 
   challengeRequest(nowUs: number): ChallengeRequest {
@@ -137,7 +126,7 @@ export class ClientHandshake {
   }
 }
 
-function failed(failure: ExchangeFailure): ClientStep {
+function failed(failure: End): ClientStep {
   return { kind: 'fail', failure };
 }
 
@@ -191,7 +180,7 @@ export class ServerHandshake {
   }
 
   /** The application accepted: chooses the cipher and derives the keys. */
-  accept(localId: number): Session | ExchangeFailure {
+  accept(localId: number): Session | End {
     this.#exchange.answer();
     const ciphers = this.#exchange.finish(localId, this.remoteId);
     if ('reason' in ciphers) return ciphers;

@@ -7,6 +7,7 @@ import { NEVER } from '../base/time.ts';
 import { ACK_HEADER_BYTES, type FrameWriter, stopWaitingBytes } from '../wire/frame-writer.ts';
 import { type AckBlocks, FrameDecoder, type FrameSink, Outcome } from '../wire/frames.ts';
 import { AckTracker, MAX_ACK_DELAY_US } from './ack-tracker.ts';
+import type { LaneOptions } from './lane-scheduler.ts';
 import type { ReceiveSettings } from './receive-lane.ts';
 import { Receiver } from './receiver.ts';
 import { type AckReport, type Refusal, Sender, type SendSettings } from './sender.ts';
@@ -45,6 +46,14 @@ export class Delivery implements FrameSink {
   /** Queues a message whose payload is ours from here on; its number on the lane, or why it was not taken. */
   enqueue(payload: Uint8Array, isReliable: boolean, noNagle: boolean, lane: number, nowUs: number): number | Refusal {
     return this.#sender.enqueue(payload, isReliable, noNagle, lane, nowUs);
+  }
+
+  configureLanes(options: readonly LaneOptions[]): void {
+    this.#sender.configureLanes(options);
+  }
+
+  get laneOptions(): readonly LaneOptions[] {
+    return this.#sender.laneOptions;
   }
 
   flush(nowUs: number): void {

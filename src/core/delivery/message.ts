@@ -18,6 +18,8 @@ export class OutgoingMessage {
   streamStart = -1;
   /** Bytes put into packets so far, header included. */
   sentBytes = 0;
+  /** The lane scheduler's virtual time at which it would be done. */
+  finish = 0;
 
   constructor(
     payload: Uint8Array,

@@ -41,6 +41,8 @@ export class SendLane {
   /** Sent and not acknowledged, lost segments excluded (these are pending again). */
   inFlightBytes = 0;
   lostSegments = 0;
+  /** While a packet is planned: sequence of the first queued message that is not in the plan. */
+  plannedTo = 0;
   lostBytes = 0;
   /** Position of the next new stream byte; the first byte of a stream has position 1. */
   streamEnd = 1;

@@ -5,6 +5,7 @@
 import { LONG_AGO, NEVER } from '../base/time.ts';
 import type { FrameWriter } from '../wire/frame-writer.ts';
 import type { AckBlocks } from '../wire/frames.ts';
+import { type LaneOptions, LaneScheduler } from './lane-scheduler.ts';
 import { MAX_MESSAGE_BYTES, MAX_UNRELIABLE_BYTES, type OutgoingMessage } from './message.ts';
 import { PacketPlan } from './packet-plan.ts';
 import { SegmentState, SendLane, SentSegment } from './send-lane.ts';
@@ -49,7 +50,9 @@ export class Sender {
   readonly report: AckReport = { rttUs: -1, ackedMarks: 0, lostMarks: 0 };
   /** "Lowest packet still waiting": what stop-waiting frames tell. */
   oldestWaiting = 0;
-  readonly #lanes: SendLane[] = [new SendLane(0)];
+  readonly #lanes: SendLane[] = [];
+  readonly #scheduler = new LaneScheduler();
+  #laneOptions: readonly LaneOptions[] = [];
   readonly #segmentPool: SentSegment[] = [];
   /** Messages numbered up to here, per lane order of arrival, no longer wait for company. */
   #flushedAtUs = LONG_AGO;
@@ -64,6 +67,18 @@ export class Sender {
 
   constructor(settings: SendSettings) {
     this.settings = settings;
+    this.configureLanes([{}]);
+  }
+
+  /** There can only be more lanes than before, at most `MAX_LANES`; the caller has checked. */
+  configureLanes(options: readonly LaneOptions[]): void {
+    while (this.#lanes.length < options.length) this.#lanes.push(new SendLane(this.#lanes.length));
+    this.#laneOptions = options;
+    this.#scheduler.configure(this.#lanes, options);
+  }
+
+  get laneOptions(): readonly LaneOptions[] {
+    return this.#laneOptions;
   }
 
   get lanes(): readonly SendLane[] {
@@ -106,7 +121,9 @@ export class Sender {
     if (this.pendingBytes + payload.length > this.settings.sendBufferBytes) return 'sendBufferFull';
     if (noNagle) this.flush(nowUs);
     const nagleUntilUs = noNagle ? 0 : nowUs + this.settings.nagleUs;
-    return lane.enqueue(payload, isReliable || payload.length > MAX_UNRELIABLE_BYTES, nagleUntilUs).number;
+    const message = lane.enqueue(payload, isReliable || payload.length > MAX_UNRELIABLE_BYTES, nagleUntilUs);
+    this.#scheduler.onQueued(lane, message);
+    return message.number;
   }
 
   /** Nothing queued so far waits for company any more. */
@@ -161,26 +178,36 @@ export class Sender {
   plan(spaceBytes: number, maxSegmentBytes: number, nowUs: number): number {
     const plan = PLAN;
     plan.begin(spaceBytes, maxSegmentBytes);
-    for (let i = 0; i < this.#lanes.length && nowUs >= this.#probeAtUs; i++) {
-      const lane = this.#lanes[i]!;
+    const order = this.#scheduler.byPriority;
+    for (let i = 0; i < order.length && nowUs >= this.#probeAtUs; i++) {
+      const lane = order[i]!;
       for (let lost = lane.nextLost(0); lost !== undefined; lost = lane.nextLost(lost.sequence + 1)) {
         if (!plan.addRetransmission(lost)) return plan.usedBytes;
       }
     }
-    for (let i = 0; i < this.#lanes.length; i++) {
-      const lane = this.#lanes[i]!;
-      for (let at = lane.queue.head; at < lane.queue.tail; at++) {
-        const message = lane.queue.at(at)!;
-        if (this.#isBlocked(lane, message)) break;
-        if (!plan.addMessage(lane, message)) return plan.usedBytes;
-      }
+    for (let i = 0; i < order.length; i++) order[i]!.plannedTo = order[i]!.queue.head;
+    for (let lane = this.#nextLane(); lane !== undefined; lane = this.#nextLane()) {
+      if (!plan.addMessage(lane, this.#firstUnplanned(lane)!)) break;
+      lane.plannedTo++;
     }
     return plan.usedBytes;
   }
 
+  #nextLane(): SendLane | undefined {
+    return this.#scheduler.next(this.#firstUnplanned);
+  }
+
+  /** The lane's next message that may go. */
+  readonly #firstUnplanned = (lane: SendLane): OutgoingMessage | undefined => {
+    const message = lane.queue.at(lane.plannedTo);
+    return message === undefined || this.#isBlocked(lane, message) ? undefined : message;
+  };
+
   /** Writes what was planned and records it as carried by the packet of `record`. */
   write(writer: FrameWriter, record: PacketRecord): void {
     const plan = PLAN;
+    // One packet is a probe, a second one would be traffic.
+    if (this.#isStalled) this.#probeAtUs = record.sentAtUs + PROBE_INTERVAL_US;
     for (let i = 0; i < plan.laneCount; i++) {
       const part = plan.lanes[i]!;
       const { lane } = part;
@@ -224,7 +251,10 @@ export class Sender {
   }
 
   #commitMessages(messages: readonly OutgoingMessage[], bytes: readonly number[], lane: SendLane): void {
-    for (let m = 0; m < messages.length; m++) lane.commit(messages[m]!, bytes[m]!);
+    for (let m = 0; m < messages.length; m++) {
+      lane.commit(messages[m]!, bytes[m]!);
+      this.#scheduler.onServed(lane, messages[m]!, bytes[m]!);
+    }
   }
 
   #attach(record: PacketRecord, segment: SentSegment): void {
@@ -332,7 +362,8 @@ export class Sender {
   /** Everything queued and in flight is given up. */
   clear(): void {
     this.packets.clear();
-    this.#lanes.splice(0, this.#lanes.length, new SendLane(0));
+    this.#lanes.length = 0;
+    this.configureLanes(this.#laneOptions);
     this.#segmentPool.length = 0;
   }
 }

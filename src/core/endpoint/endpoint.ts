@@ -133,6 +133,11 @@ export class Endpoint {
     }
   }
 
+  /** Nobody listened for this long: the peers' silence does not count. */
+  onStall(stallUs: number): void {
+    for (const member of this.#members.values()) member.connection.data.liveness.excuse(stallUs);
+  }
+
   /** Something was done to this connection: let it act on it in the next `settle`. */
   touch(member: Member): void {
     if (member.isDirty) return;
