@@ -68,6 +68,8 @@ export interface ConnectionEvents {
   ended: [info: ConnectionInfo];
   /** As long as somebody listens, messages are handed out as they come; those that came before, at once. */
   message: [message: IncomingMessage];
+  /** A full send buffer has become half empty. */
+  drain: [];
   /** There are messages to fetch; told again once all have been fetched. Not told while `message` has listeners. */
   readable: [];
   /** Node's own. */
@@ -177,8 +179,37 @@ export class Connection
       this.#touch();
       return result;
     }
+    if (result === 'sendBufferFull') this.#watchDrain();
     const { code, text } = REFUSALS[result];
     throw new NetworkingError(code, `cannot send: ${text(payload.length, lane)}`);
+  }
+
+  /** Bytes of messages, framing included, that are queued and not yet sent; at most `sendBufferSize`. */
+  get bufferedBytes(): number {
+    return this.#core.data.delivery.pendingBytes;
+  }
+
+  /**
+   * Resolves when no more than half of the send buffer is in use: at once, or with the next `drain`. Rejects with code
+   * `NoConnection` if the connection ends or is closed before.
+   */
+  async writable(): Promise<void> {
+    while (this.bufferedBytes > this.#lowWaterBytes) {
+      if (!FACTS[this.#core.state].isActive || !FACTS[this.#core.state].isVisible) break;
+      this.#watchDrain();
+      await this.#nextOf('drain', 'state');
+    }
+    if (FACTS[this.#core.state].isActive && FACTS[this.#core.state].isVisible) return;
+    throw new NetworkingError('NoConnection', 'cannot wait for room in the send buffer: the connection has ended');
+  }
+
+  get #lowWaterBytes(): number {
+    return this.config.get('sendBufferSize') / 2;
+  }
+
+  #watchDrain(): void {
+    this.#member.drainBelowBytes = this.#lowWaterBytes;
+    this.#touch();
   }
 
   /**
@@ -268,22 +299,20 @@ export class Connection
         const message = this.#receive();
         if (message !== undefined) yield message;
         else if (!FACTS[this.#core.state].isActive || !FACTS[this.#core.state].isVisible) return;
-        else await this.#nextChange();
+        else await this.#nextOf('readable', 'state');
       }
     } finally {
       await this.close({ linger: true });
     }
   }
 
-  #nextChange(): Promise<void> {
+  #nextOf(...events: ('drain' | 'readable' | 'state')[]): Promise<void> {
     return new Promise((resolve) => {
       const done = () => {
-        this.off('readable', done);
-        this.off('state', done);
+        for (const event of events) this.off(event, done);
         resolve();
       };
-      this.on('readable', done);
-      this.on('state', done);
+      for (const event of events) this.on(event, done);
     });
   }
 
@@ -312,6 +341,11 @@ export class Connection
   onMessagesReady(): void {
     if (this.listenerCount('message') > 0) this.#handOut();
     else this.emit('readable');
+  }
+
+  /** @internal */
+  onDrained(): void {
+    this.emit('drain');
   }
 
   /** @internal */

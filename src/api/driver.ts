@@ -6,12 +6,15 @@ import { TransmitSlot } from '../core/connection/environment.ts';
 import type { Endpoint } from '../core/endpoint/endpoint.ts';
 import type { DatagramTarget, EndpointEvent, Member } from '../core/endpoint/member.ts';
 import type { Alarm, NetAddress, Platform, UdpPort, UdpPortOptions } from '../core/platform.ts';
+import { FakePorts } from './fake-network.ts';
 
 /** An alarm that is later than this was not a slow timer. */
 const STALL_US = 200 * US_PER_MS;
 
 export class Driver {
   readonly platform: Platform;
+  /** Between our ports and the platform's. */
+  readonly fakePorts: FakePorts;
   readonly #endpoint: Endpoint;
   readonly #dispatch: (event: EndpointEvent) => void;
   readonly #alarm: Alarm;
@@ -24,6 +27,7 @@ export class Driver {
 
   constructor(platform: Platform, endpoint: Endpoint, dispatch: (event: EndpointEvent) => void) {
     this.platform = platform;
+    this.fakePorts = new FakePorts(platform, endpoint.config);
     this.#endpoint = endpoint;
     this.#dispatch = dispatch;
     this.#alarm = platform.newAlarm((nowUs) => this.#onAlarm(nowUs));
@@ -40,7 +44,7 @@ export class Driver {
   /** Opens a port; what it receives goes to the target that `connect` makes for it. Throws `BindFailed`. */
   openPort<T extends DatagramTarget>(options: UdpPortOptions, connect: (port: UdpPort) => T): T {
     let target: T | undefined;
-    const port = this.platform.openUdp(options, {
+    const port = this.fakePorts.open(options, {
       onDatagram: (bytes: Uint8Array, from: NetAddress, nowUs: number) => {
         target?.handleDatagram(bytes, bytes.length, from, nowUs);
         this.poke();

@@ -9,7 +9,7 @@ import type { ConnectionConfigOptions } from '../core/config/values.ts';
 import type { Endpoint } from '../core/endpoint/endpoint.ts';
 import type { Listener } from '../core/endpoint/listener.ts';
 import type { Member } from '../core/endpoint/member.ts';
-import type { Connection } from './connection.ts';
+import type { CloseOptions, Connection } from './connection.ts';
 import type { Driver } from './driver.ts';
 
 export interface ListenOptions {
@@ -26,7 +26,7 @@ export interface ListenOptions {
 export interface ListenSocketEvents {
   /**
    * A client with acceptable credentials asks to connect, or was accepted with `autoAccept`. Without an answer it is
-   * turned away after `timeoutInitial`; its connection has ended then, and wants to be closed like any other.
+   * turned away after `timeoutInitial`, and its connection closed for you.
    */
   connection: [incoming: IncomingConnection];
   /** `close` was called. */
@@ -49,11 +49,11 @@ export class IncomingConnection {
   }
 
   /** Who the client says it is. */
-  get identity(): Identity {
+  get remoteIdentity(): Identity {
     return this.#member.connection.identity!;
   }
   /** Where its packets come from. */
-  get address(): IpAddress {
+  get remoteAddress(): IpAddress {
     return this.connection.remoteAddress;
   }
 
@@ -72,10 +72,10 @@ export class IncomingConnection {
     return this.connection;
   }
 
-  /** Turns the client away: it is told reason (as in `CloseOptions`) and text. */
-  reject(reason = 0, debug = ''): void {
+  /** Turns the client away: it is told reason and text. */
+  reject(options: Omit<CloseOptions, 'linger'> = {}): void {
     this.#isAnswered = true;
-    void this.connection.close({ reason, debug });
+    void this.connection.close(options);
   }
 
   /** @internal The client is gone: a connection that was never taken over is nobody's to close but ours. */
@@ -123,16 +123,17 @@ export class ListenSocket
 
   /**
    * Takes no more clients and closes the connections of those that came in here; unlike GNS it tells them so. Resolves
-   * when they are gone and the port is free: after up to 5 s, later if some linger. Reason as in `CloseOptions`.
+   * when they are gone and the port is free: after up to 5 s, later if some linger.
    */
-  close(reason = 0, debug = 'The listen socket was closed'): Promise<void> {
+  close(options: CloseOptions = {}): Promise<void> {
     if (this.#gone !== undefined) return this.#gone.promise;
     let resolve: () => void = () => {};
     const promise = new Promise<void>((settle) => {
       resolve = settle;
     });
     this.#gone = { promise, resolve };
-    this.#endpoint.closeListener(this.#listener, reason, debug, this.#driver.platform.nowUs());
+    const { reason = 0, debug = 'The listen socket was closed', linger = false } = options;
+    this.#endpoint.closeListener(this.#listener, { reason, debug }, linger, this.#driver.platform.nowUs());
     this.#driver.poke();
     this.emit('close');
     // After the settle that was just asked for: if nobody is connected, that is what closes the port.

@@ -17,6 +17,7 @@ import { nodePlatform } from '../node/platform.ts';
 import { ConnectRace, orAborted } from './connect.ts';
 import { Connection } from './connection.ts';
 import { Driver } from './driver.ts';
+import type { FakeNetworkCounts } from './fake-network.ts';
 import { IncomingConnection, type ListenOptions, ListenSocket } from './listen-socket.ts';
 
 export interface NetworkingOptions {
@@ -84,6 +85,12 @@ export class Networking implements AsyncDisposable {
   /** Microseconds on the clock of this instance; monotonic, arbitrary origin. */
   nowUs(): number {
     return this.platform.nowUs();
+  }
+
+  /** What `fakePacketLossSend` and its relatives did to the datagrams of this instance so far: a snapshot. */
+  get fakeNetworkCounts(): { readonly sent: FakeNetworkCounts; readonly received: FakeNetworkCounts } {
+    const { sent, received } = this.#driver.fakePorts;
+    return { sent: { ...sent.counts }, received: { ...received.counts } };
   }
 
   /** The connections that this side has not closed. */
@@ -183,7 +190,7 @@ export class Networking implements AsyncDisposable {
     this.#isClosed = true;
     const end = { reason: EndReason.AppException_Max, debug: 'The application shut down' };
     const closing = [...this.#connections.values()].map((connection) => connection.close(end));
-    for (const socket of this.#listenSockets.values()) void socket.close(end.reason, end.debug);
+    for (const socket of this.#listenSockets.values()) void socket.close(end);
     await Promise.all(closing);
     for (const member of this.#endpoint.members) {
       member.connection.destroy(this.platform.nowUs());
@@ -235,6 +242,9 @@ export class Networking implements AsyncDisposable {
       }
       case 'messagesReady':
         connection.onMessagesReady();
+        break;
+      case 'drained':
+        connection.onDrained();
         break;
       case 'closeConfirmed':
         connection.onCloseConfirmed();

@@ -35,9 +35,9 @@ export class DemoServer {
   }
 
   #onIncoming(incoming: IncomingConnection): void {
-    const role = findRole(/^str:(.*)/.exec(`${incoming.identity}`)?.[1]);
+    const role = findRole(/^str:(.*)/.exec(`${incoming.remoteIdentity}`)?.[1]);
     if (role === undefined) {
-      incoming.reject(2404, 'not in the cast');
+      incoming.reject({ reason: 2404, debug: 'not in the cast' });
       return;
     }
     const { connection } = incoming;
@@ -60,7 +60,7 @@ export class DemoServer {
 async function answerSoon(incoming: IncomingConnection, role: Role): Promise<void> {
   await pause(HESITATION_MS);
   if (incoming.connection.state !== 'Connecting') return;
-  if (role.name === 'dave') incoming.reject(FAREWELLS.dave.reason, FAREWELLS.dave.debug);
+  if (role.name === 'dave') incoming.reject(FAREWELLS.dave);
   else incoming.accept(role.serverConfig);
 }
 

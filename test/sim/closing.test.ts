@@ -305,7 +305,7 @@ describe('closing a listen socket', () => {
     const pair = new Pair({ seed, link: LINK });
     const first = await pair.connect();
     const second = await pair.connect();
-    const closing = pair.socket.close(1500, 'server is closing');
+    const closing = pair.socket.close({ reason: 1500, debug: 'server is closing' });
     await pair.advance(DELAY_US);
     for (const { client } of [first, second]) {
       expect(client.connection.info).to.include({

@@ -112,7 +112,7 @@ describe('the handshake', () => {
     const pair = new Pair({ seed, link: LINK, autoAccept: false });
     const client = pair.open();
     await pair.until(() => pair.arrivals.length === 1);
-    pair.arrivals[0]!.reject(1042, 'the lobby is full');
+    pair.arrivals[0]!.reject({ reason: 1042, debug: 'the lobby is full' });
     const error = await failureOf(pair.settle(client.connection.connected()));
     expect(error).to.include({ name: 'ConnectionError', endReason: 1042 });
     expect(client.connection.info).to.include({ state: 'ClosedByPeer', endDebug: 'the lobby is full' });

@@ -8,6 +8,7 @@ import type { ConfigScope } from '../config/scope.ts';
 import type { PacketCipher } from '../crypto/packet-cipher.ts';
 import { Delivery } from '../delivery/delivery.ts';
 import type { LaneOptions } from '../delivery/lane-scheduler.ts';
+import { NO_SAMPLE } from '../delivery/sender.ts';
 import { LinkStats } from '../stats/link-stats.ts';
 import {
   DataHeader,
@@ -189,11 +190,11 @@ export class DataPath {
 
   #takeAckReport(nowUs: number): void {
     const report = this.delivery.ackReport;
-    if (report.rttUs >= -1_000 && report.rttUs !== -1) {
+    if (report.rttUs !== NO_SAMPLE) {
       this.stats.roundTrip.addAckSample(report.rttUs, nowUs);
       this.#updateRoundTrip(nowUs);
     }
-    report.rttUs = -1;
+    report.rttUs = NO_SAMPLE;
     if (report.ackedMarks !== 0) {
       this.exchange.onAcked(report.ackedMarks, nowUs, this.stats.sent.packets, this.stats.received.packets);
     }

@@ -20,9 +20,11 @@ export interface SendSettings {
   nagleUs: number;
 }
 
+export const NO_SAMPLE = Number.NEGATIVE_INFINITY;
+
 /** Acknowledgements are counted here for the statistics; reset by their owner. */
 export interface AckReport {
-  /** Round trip, or -1 if this ack gives no sample. */
+  /** Round trip, or `NO_SAMPLE`. A peer that overstates its own delay can make it negative. */
   rttUs: number;
   /** Union of the marks of statistics that arrived, and of those that were lost. */
   ackedMarks: number;
@@ -47,7 +49,7 @@ const PLAN = new PacketPlan();
 export class Sender {
   readonly settings: SendSettings;
   readonly packets = new SentPackets();
-  readonly report: AckReport = { rttUs: -1, ackedMarks: 0, lostMarks: 0 };
+  readonly report: AckReport = { rttUs: NO_SAMPLE, ackedMarks: 0, lostMarks: 0 };
   /** "Lowest packet still waiting": what stop-waiting frames tell. */
   oldestWaiting = 0;
   readonly #lanes: SendLane[] = [];

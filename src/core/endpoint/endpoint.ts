@@ -7,6 +7,7 @@ import { Fifo } from '../base/fifo.ts';
 import { LONG_AGO, US_PER_MS } from '../base/time.ts';
 import { ConfigScope } from '../config/scope.ts';
 import { Connection } from '../connection/connection.ts';
+import type { End } from '../connection/end-reason.ts';
 import type { Environment, TransmitSlot } from '../connection/environment.ts';
 import type { NetAddress, UdpPort } from '../platform.ts';
 import { decodeControlPacket, MIN_DATAGRAM_BYTES } from '../wire/control-packets.ts';
@@ -76,10 +77,10 @@ export class Endpoint {
   }
 
   /** No new connections; those that are there are closed and told so. The port closes when the last one is gone. */
-  closeListener(listener: Listener, reason: number, debug: string, nowUs: number): void {
+  closeListener(listener: Listener, end: End, linger: boolean, nowUs: number): void {
     listener.isClosing = true;
     for (const member of listener.members) {
-      member.connection.close(reason, debug, false, nowUs);
+      member.connection.close(end.reason, end.debug, linger, nowUs);
       this.touch(member);
     }
     this.#releaseListener(listener);
@@ -187,6 +188,10 @@ export class Endpoint {
       this.#events.push({ kind: 'stateChanged', member, change });
     }
     this.#announceMessages(member);
+    if (connection.data.delivery.pendingBytes <= member.drainBelowBytes) {
+      member.drainBelowBytes = -1;
+      this.#events.push({ kind: 'drained', member });
+    }
     if (!member.isCloseReported && connection.state === 'FinWait' && connection.isCloseConfirmed) {
       member.isCloseReported = true;
       this.#events.push({ kind: 'closeConfirmed', member });

@@ -17,6 +17,8 @@ export class Member implements Scheduled {
   isDirty = false;
   /** The application was told of unread messages. */
   isAnnounced = false;
+  /** The application wants to be told when no more than this is pending; -1 if it does not. */
+  drainBelowBytes = -1;
   /** The application was told that the peer knows of the close. */
   isCloseReported = false;
 
@@ -30,6 +32,8 @@ export class Member implements Scheduled {
 export type EndpointEvent =
   | { readonly kind: 'stateChanged'; readonly member: Member; readonly change: StateChange }
   | { readonly kind: 'messagesReady'; readonly member: Member }
+  /** There is room in the send buffer again. */
+  | { readonly kind: 'drained'; readonly member: Member }
   /** In FinWait: the peer knows now. */
   | { readonly kind: 'closeConfirmed'; readonly member: Member }
   | { readonly kind: 'gone'; readonly member: Member };

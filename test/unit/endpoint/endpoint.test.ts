@@ -28,7 +28,7 @@ describe('a listen socket', () => {
   it('tells its peers when it closes, and gives up its port when the last one is gone', () => {
     const { bench, listener, peer } = connected();
     peer.take();
-    bench.endpoint.closeListener(listener, 1234, 'closing time', bench.nowUs);
+    bench.endpoint.closeListener(listener, { reason: 1234, debug: 'closing time' }, false, bench.nowUs);
     bench.settle();
     const [notice] = peer.takeControl();
     expect(notice).to.include({ kind: 'connectionClosed', reason: 1234, debug: 'closing time' });
@@ -41,14 +41,14 @@ describe('a listen socket', () => {
   it('gives up its port at once if it has no connections', () => {
     const bench = new Bench();
     const listener = bench.listen();
-    bench.endpoint.closeListener(listener, 0, '', bench.nowUs);
+    bench.endpoint.closeListener(listener, { reason: 0, debug: '' }, false, bench.nowUs);
     bench.settle();
     expect(bench.releasedPorts).to.deep.equal([listener.port]);
   });
 
   it('lets nobody in while it closes, and still tells a stranger that it knows of no connection', () => {
     const { bench, listener } = connected();
-    bench.endpoint.closeListener(listener, 0, '', bench.nowUs);
+    bench.endpoint.closeListener(listener, { reason: 0, debug: '' }, false, bench.nowUs);
     const stranger = new CraftedPeer(bench, { address: { address: '127.0.0.1', port: 4_001 }, id: NEW_ID });
     expect(stranger.askChallenge()).to.equal(0n);
     stranger.send({ kind: 'connectionClosed', toConnectionId: 1, fromConnectionId: 2, reason: 0, debug: '' });
