@@ -5,7 +5,6 @@ export {
   type CloseResult,
   Connection,
   type ConnectionEvents,
-  type SendOptions,
 } from './api/connection.ts';
 export { ConnectionError } from './api/connection-error.ts';
 export { IncomingConnection, type ListenOptions, ListenSocket, type ListenSocketEvents } from './api/listen-socket.ts';
@@ -15,6 +14,7 @@ export {
   Networking,
   type NetworkingOptions,
 } from './api/networking.ts';
+export type { SendOptions } from './api/sending.ts';
 export type { ConnectionStatus } from './api/status.ts';
 export { IpAddress } from './core/base/address.ts';
 export { ERROR_RESULTS, type ErrorCode, NetworkingError } from './core/base/errors.ts';
@@ -33,6 +33,6 @@ export { EndReason, endReasonName } from './core/connection/end-reason.ts';
 export { type ConnectionFlags, type ConnectionInfo, flagBits, type StateChange } from './core/connection/info.ts';
 export { type ConnectionState, FACTS as CONNECTION_STATES } from './core/connection/state-table.ts';
 export type { LaneOptions } from './core/delivery/lane-scheduler.ts';
-export type { IncomingMessage } from './core/delivery/message.ts';
+export type { Fate, IncomingMessage, Receipt } from './core/delivery/message.ts';
 export type { Platform } from './core/platform.ts';
 export { nodePlatform } from './node/platform.ts';

@@ -2,32 +2,18 @@
 
 import { EventEmitter } from 'node:events';
 import type { IpAddress } from '../core/base/address.ts';
-import { type ErrorCode, NetworkingError } from '../core/base/errors.ts';
+import { NetworkingError } from '../core/base/errors.ts';
 import type { Identity } from '../core/base/identity.ts';
 import type { ConfigScope } from '../core/config/scope.ts';
-import type { SendRefusal } from '../core/connection/connection.ts';
 import { type ConnectionInfo, isVisibleChange, type StateChange } from '../core/connection/info.ts';
 import { type ConnectionState, FACTS, visibleState } from '../core/connection/state-table.ts';
 import type { LaneOptions } from '../core/delivery/lane-scheduler.ts';
-import { type IncomingMessage, MAX_MESSAGE_BYTES } from '../core/delivery/message.ts';
+import type { IncomingMessage, Receipt } from '../core/delivery/message.ts';
 import type { Member } from '../core/endpoint/member.ts';
 import { ConnectionError } from './connection-error.ts';
 import type { Driver } from './driver.ts';
+import { checkLanes, outgoingOptions, payloadOf, refusalError, type SendOptions } from './sending.ts';
 import { type ConnectionStatus, connectionStatus } from './status.ts';
-
-export interface SendOptions {
-  /**
-   * Sent again until it arrives, in order with the lane's other reliable messages. Otherwise it arrives once or not at
-   * all; but more than 16,500 bytes are sent reliably in any case. Default: true.
-   */
-  readonly reliable?: boolean;
-  /** Does not wait for company (GNS's Nagle time), nor does anything queued before it. Default: false. */
-  readonly noNagle?: boolean;
-  /** As `noNagle`, and fails with code `Ignored` while the connection is not established. Default: false. */
-  readonly noDelay?: boolean;
-  /** Default: 0, the only one that can be sent on in this version. */
-  readonly lane?: number;
-}
 
 export interface CloseOptions {
   /** 1000 – 1999 for ordinary ends, 2000 – 2999 for unusual ones; anything else becomes 1999. Default: 1000. */
@@ -68,6 +54,8 @@ export interface ConnectionEvents {
   ended: [info: ConnectionInfo];
   /** As long as somebody listens, messages are handed out as they come; those that came before, at once. */
   message: [message: IncomingMessage];
+  /** What became of a message that was sent with `receipt`. */
+  receipt: [receipt: Receipt];
   /** A full send buffer has become half empty. */
   drain: [];
   /** There are messages to fetch; told again once all have been fetched. Not told while `message` has listeners. */
@@ -75,27 +63,6 @@ export interface ConnectionEvents {
   /** Node's own. */
   newListener: [event: string | symbol];
 }
-
-/** What is thrown for each reason not to take a message. */
-const REFUSALS: Record<
-  SendRefusal,
-  { readonly code: ErrorCode; readonly text: (size: number, lane: number) => string }
-> = {
-  messageTooLarge: {
-    code: 'MessageTooLarge',
-    text: (size) => `a message has at most ${MAX_MESSAGE_BYTES} bytes, not ${size}`,
-  },
-  noSuchLane: { code: 'InvalidParam', text: (_, lane) => `lane ${lane} is not configured` },
-  sendBufferFull: {
-    code: 'LimitExceeded',
-    text: (size) => `${size} more bytes exceed sendBufferSize; wait until less is pending, or raise it`,
-  },
-  closed: { code: 'InvalidParam', text: () => 'the connection was closed by this side' },
-  ended: { code: 'NoConnection', text: () => 'the connection has ended; close it' },
-  notConnected: { code: 'Ignored', text: () => 'a noDelay message cannot wait for the connection to be established' },
-};
-
-const utf8 = new TextEncoder();
 
 /**
  * A connection with one peer, made by `Networking.connect`, `Networking.open` or `IncomingConnection.accept`. Every
@@ -172,16 +139,13 @@ export class Connection
    * `NoConnection`, `Ignored` or `InvalidParam`.
    */
   send(data: Uint8Array | string, options: SendOptions = {}): number {
-    const { reliable = true, noNagle = false, noDelay = false, lane = 0 } = options;
-    const payload = typeof data === 'string' ? utf8.encode(data) : copyOf(data);
-    const result = this.#core.send(payload, reliable, noNagle, noDelay, lane, this.#driver.platform.nowUs());
-    if (typeof result === 'number') {
-      this.#touch();
-      return result;
-    }
+    const payload = payloadOf(data);
+    const nowUs = this.#driver.platform.nowUs();
+    const result = this.#core.send(payload, outgoingOptions(options, nowUs), nowUs);
     if (result === 'sendBufferFull') this.#watchDrain();
-    const { code, text } = REFUSALS[result];
-    throw new NetworkingError(code, `cannot send: ${text(payload.length, lane)}`);
+    if (typeof result !== 'number') throw refusalError(result, 'send', payload.length, options.lane ?? 0);
+    this.#touch();
+    return result;
   }
 
   /** Bytes of messages, framing included, that are queued and not yet sent; at most `sendBufferSize`. */
@@ -240,10 +204,7 @@ export class Connection
     const result = this.#core.flush(this.#driver.platform.nowUs());
     this.#touch();
     if (result === 'ok') return;
-    throw new NetworkingError(
-      REFUSALS[result].code,
-      result === 'notConnected' ? 'cannot flush: not connected yet' : `cannot flush: ${REFUSALS[result].text(0, 0)}`,
-    );
+    throw refusalError(result, 'flush', 0, 0);
   }
 
   /** Up to `max` messages that have arrived, oldest first. */
@@ -368,32 +329,5 @@ export class Connection
     const { undeliveredBytes } = this.#core.data.delivery;
     const confirmed = this.#core.isCloseConfirmed;
     this.#closing.resolve({ delivered: undeliveredBytes === 0, confirmed, undeliveredBytes, endReason, endDebug });
-  }
-}
-
-/** A copy in memory of its own: small ones from Node's pool would keep 8 KiB each. */
-function copyOf(data: Uint8Array): Uint8Array {
-  const copy = new Uint8Array(data.length);
-  copy.set(data);
-  return copy;
-}
-
-const MAX_LANES = 255;
-const MAX_WEIGHT = 65_535;
-
-function checkLanes(lanes: readonly LaneOptions[]): void {
-  if (lanes.length < 1 || lanes.length > MAX_LANES) {
-    throw new NetworkingError('InvalidParam', `cannot configure ${lanes.length} lanes: 1 to ${MAX_LANES} are possible`);
-  }
-  for (const [index, { priority = 0, weight = 1 }] of lanes.entries()) {
-    if (!Number.isInteger(weight) || weight < 1 || weight > MAX_WEIGHT) {
-      throw new NetworkingError(
-        'InvalidParam',
-        `lane ${index}: the weight is a whole number from 1 to ${MAX_WEIGHT}, not ${weight}`,
-      );
-    }
-    if (!Number.isInteger(priority)) {
-      throw new NetworkingError('InvalidParam', `lane ${index}: the priority is a whole number, not ${priority}`);
-    }
   }
 }

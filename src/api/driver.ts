@@ -6,7 +6,7 @@ import { TransmitSlot } from '../core/connection/environment.ts';
 import type { Endpoint } from '../core/endpoint/endpoint.ts';
 import type { DatagramTarget, EndpointEvent, Member } from '../core/endpoint/member.ts';
 import type { Alarm, NetAddress, Platform, UdpPort, UdpPortOptions } from '../core/platform.ts';
-import { FakePorts } from './fake-network.ts';
+import { FakePorts, type TracedPacket } from './fake-network.ts';
 
 /** An alarm that is later than this was not a slow timer. */
 const STALL_US = 200 * US_PER_MS;
@@ -21,13 +21,21 @@ export class Driver {
   readonly #slot = new TransmitSlot();
   readonly #ports = new Set<UdpPort>();
   #alarmAtUs = NEVER;
+  /** When the event loop certainly ran. */
+  #awakeAtUs = 0;
+  #hasStalled = false;
   #keepsAlive = true;
   #isSettlePlanned = false;
   #isSettling = false;
 
-  constructor(platform: Platform, endpoint: Endpoint, dispatch: (event: EndpointEvent) => void) {
+  constructor(
+    platform: Platform,
+    endpoint: Endpoint,
+    dispatch: (event: EndpointEvent) => void,
+    trace?: (packet: TracedPacket) => void,
+  ) {
     this.platform = platform;
-    this.fakePorts = new FakePorts(platform, endpoint.config);
+    this.fakePorts = new FakePorts(platform, endpoint.config, trace);
     this.#endpoint = endpoint;
     this.#dispatch = dispatch;
     this.#alarm = platform.newAlarm((nowUs) => this.#onAlarm(nowUs));
@@ -63,15 +71,23 @@ export class Driver {
   }
 
   #onAlarm(nowUs: number): void {
-    const lateUs = nowUs - this.#alarmAtUs;
-    if (lateUs < STALL_US) {
+    this.#noticeStall(nowUs);
+    if (!this.#hasStalled) {
       this.#onTime(nowUs);
       return;
     }
-    // Our own event loop stood still. What peers sent meanwhile lies unread in the sockets: that goes first, and the
-    // time that we did not listen is not held against them.
-    this.#endpoint.onStall(lateUs);
+    // What peers sent meanwhile lies unread in the sockets: that goes first.
+    this.#hasStalled = false;
     this.platform.defer(() => this.#onTime(this.platform.nowUs()));
+  }
+
+  /** If our own event loop stood still, the time that we did not listen is not held against the peers. */
+  #noticeStall(nowUs: number): void {
+    const stallUs = nowUs - Math.max(this.#alarmAtUs, this.#awakeAtUs);
+    this.#awakeAtUs = nowUs;
+    if (stallUs < STALL_US) return;
+    this.#hasStalled = true;
+    this.#endpoint.onStall(stallUs, nowUs);
   }
 
   #onTime(nowUs: number): void {
@@ -106,6 +122,8 @@ export class Driver {
     this.#isSettling = true;
     const { platform } = this;
     let nowUs = platform.nowUs();
+    // Before the alarm that would have told is moved.
+    this.#noticeStall(nowUs);
     this.#transmit(nowUs);
     // What the application does when it is told may lead to more.
     for (let event = this.#endpoint.pollEvent(); event !== undefined; event = this.#endpoint.pollEvent()) {

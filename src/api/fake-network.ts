@@ -1,7 +1,8 @@
 // Makes a good network bad, to try a program out: loses, delays, reorders, duplicates and limits the datagrams of an
-// instance, on whatever platform it lives. Spec: "Fake network simulation" (06 §6.4), values 2 – 8, 26 – 28, 42 – 45,
-// 53 – 58 (06 §6.2).
+// instance, on whatever platform it lives; and shows those that remain. Spec: "Fake network simulation" (06 §6.4), values
+// 2 – 8, 26 – 28, 41 – 45, 53 – 58 (06 §6.2).
 
+import { IpAddress } from '../core/base/address.ts';
 import { Fifo } from '../core/base/fifo.ts';
 import { LONG_AGO, NEVER, US_PER_MS, US_PER_SECOND } from '../core/base/time.ts';
 import type { ConfigScope } from '../core/config/scope.ts';
@@ -183,6 +184,19 @@ function isBad(conditions: Conditions): boolean {
   return [rateBytesPerSec, lossPercent, lagUs, reorderPercent, jitterMeanUs, duplicatePercent].some((each) => each > 0);
 }
 
+/** A datagram that really was sent or received, unlike those that the fake network dropped. */
+export interface TracedPacket {
+  readonly direction: 'sent' | 'received';
+  /** On the clock of the instance. */
+  readonly atUs: number;
+  readonly local: IpAddress;
+  readonly remote: IpAddress;
+  /** Of the whole datagram. */
+  readonly lengthBytes: number;
+  /** A copy of its beginning, at most `packetTraceMaxBytes`. */
+  readonly bytes: Uint8Array;
+}
+
 interface DelayedDatagram {
   readonly port: FakePort;
   readonly bytes: Uint8Array;
@@ -195,11 +209,16 @@ export class FakePorts {
   readonly sent: FakeNetwork<DelayedDatagram>;
   readonly received: FakeNetwork<DelayedDatagram>;
   readonly #platform: Platform;
+  readonly #config: ConfigScope;
+  readonly #trace: ((packet: TracedPacket) => void) | undefined;
   /** Armed while something is delayed; it does not keep the process alive. */
   readonly #alarm: Alarm;
 
-  constructor(platform: Platform, config: ConfigScope) {
+  /** `trace` is told of every packet, soon after, as long as `packetTraceMaxBytes` is not negative. */
+  constructor(platform: Platform, config: ConfigScope, trace?: (packet: TracedPacket) => void) {
     this.#platform = platform;
+    this.#config = config;
+    this.#trace = trace;
     this.sent = new FakeNetwork('Send', config, platform.random);
     this.received = new FakeNetwork('Recv', config, platform.random);
     this.#alarm = platform.newAlarm((nowUs) => {
@@ -245,6 +264,28 @@ export class FakePorts {
     this.#arm();
   }
 
+  /** Whether somebody might want to see packets. */
+  get canShow(): boolean {
+    return this.#trace !== undefined;
+  }
+
+  /** `local` and `remote` as the platform writes them. */
+  show(direction: 'sent' | 'received', bytes: Uint8Array, length: number, local: NetAddress, remote: NetAddress): void {
+    const trace = this.#trace;
+    const maxBytes = this.#config.get('packetTraceMaxBytes');
+    if (trace === undefined || maxBytes < 0) return;
+    const packet: TracedPacket = {
+      direction,
+      atUs: this.#platform.nowUs(),
+      local: IpAddress.fromNet(local),
+      remote: IpAddress.fromNet(remote),
+      lengthBytes: length,
+      bytes: new Uint8Array(bytes.subarray(0, Math.min(length, maxBytes))),
+    };
+    // Not now: whatever the application does then must not come between two steps of ours.
+    this.#platform.defer(() => trace(packet));
+  }
+
   // What is due goes before what comes now: the alarm may be late.
 
   #send(nowUs: number): void {
@@ -264,7 +305,7 @@ export class FakePorts {
   }
 }
 
-/** A port of the platform. As long as no fake condition is set, this costs one comparison per datagram. */
+/** A port of the platform. As long as no fake condition is set, this costs two comparisons per datagram. */
 class FakePort implements UdpPort {
   readonly #ports: FakePorts;
   readonly #sink: DatagramSink;
@@ -276,7 +317,7 @@ class FakePort implements UdpPort {
     this.#port = platform.openUdp(options, {
       onDatagram: (bytes, from, nowUs) => {
         if (ports.received.isActive) ports.receive(this, bytes, from, nowUs);
-        else sink.onDatagram(bytes, from, nowUs);
+        else this.receiveNow(bytes, from, nowUs);
       },
     });
   }
@@ -286,14 +327,18 @@ class FakePort implements UdpPort {
   }
 
   send(bytes: Uint8Array, length: number, to: NetAddress): boolean {
-    return this.#ports.sent.isActive ? this.#ports.send(this, bytes, length, to) : this.#port.send(bytes, length, to);
+    if (this.#ports.sent.isActive) return this.#ports.send(this, bytes, length, to);
+    return this.sendNow(bytes, length, to);
   }
 
   sendNow(bytes: Uint8Array, length: number, to: NetAddress): boolean {
-    return this.#port.send(bytes, length, to);
+    const isSent = this.#port.send(bytes, length, to);
+    if (isSent && this.#ports.canShow) this.#ports.show('sent', bytes, length, this.local, to);
+    return isSent;
   }
 
   receiveNow(bytes: Uint8Array, from: NetAddress, nowUs: number): void {
+    if (this.#ports.canShow) this.#ports.show('received', bytes, bytes.length, this.local, from);
     this.#sink.onDatagram(bytes, from, nowUs);
   }
 

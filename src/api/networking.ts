@@ -17,7 +17,7 @@ import { nodePlatform } from '../node/platform.ts';
 import { ConnectRace, orAborted } from './connect.ts';
 import { Connection } from './connection.ts';
 import { Driver } from './driver.ts';
-import type { FakeNetworkCounts } from './fake-network.ts';
+import type { FakeNetworkCounts, TracedPacket } from './fake-network.ts';
 import { IncomingConnection, type ListenOptions, ListenSocket } from './listen-socket.ts';
 
 export interface NetworkingOptions {
@@ -29,6 +29,8 @@ export interface NetworkingOptions {
   readonly crypto?: 'node' | 'tweetnacl';
   /** The world to live in. Default: this machine. A simulated host has another. */
   readonly platform?: Platform;
+  /** Is shown every datagram that was sent or received, as long as `packetTraceMaxBytes` is not negative. */
+  readonly trace?: (packet: TracedPacket) => void;
 }
 
 export interface ConnectOptions {
@@ -64,7 +66,7 @@ export class Networking implements AsyncDisposable {
     this.platform = options.platform ?? nodePlatform(options.crypto === undefined ? {} : { crypto: options.crypto });
     if (options.config !== undefined) this.config.setAll(options.config);
     this.#endpoint = new Endpoint(this.#environment(undefined), this.#interfaceConfig);
-    this.#driver = new Driver(this.platform, this.#endpoint, (event) => this.#onEvent(event));
+    this.#driver = new Driver(this.platform, this.#endpoint, (event) => this.#onEvent(event), options.trace);
   }
 
   #environment(certificate: LocalCertificate | undefined): Environment {
@@ -242,6 +244,9 @@ export class Networking implements AsyncDisposable {
       }
       case 'messagesReady':
         connection.onMessagesReady();
+        break;
+      case 'receipt':
+        connection.emit('receipt', event.receipt);
         break;
       case 'drained':
         connection.onDrained();

@@ -135,8 +135,8 @@ class Link {
     const lane = () => ({ priority: random.below(2), weight: 1 + random.below(10) });
     this.peer = new ByteMapPeer(laneCount);
     this.sender.configureLanes(Array.from({ length: laneCount }, lane));
-    this.sender.start(FIRST_NUMBER);
-    this.sender.setRoundTrip(10, 0);
+    this.sender.flight.start(FIRST_NUMBER);
+    this.sender.flight.setRoundTrip(10, 0);
   }
 
   enqueue(): void {
@@ -160,7 +160,7 @@ class Link {
   sendPacket(lossShare: number): boolean {
     const { sender } = this;
     const writer = this.#writer;
-    const record = sender.packets.add(this.nowUs);
+    const record = sender.flight.packets.add(this.nowUs);
     writer.begin();
     const space = this.#random.below(3) === 0 ? 60 + this.#random.below(200) : FULL_PACKET_BYTES;
     const streamBytesBefore = this.#streamBytes;
@@ -186,7 +186,7 @@ class Link {
   takeAcks(): void {
     for (const ack of this.#acks.splice(0)) {
       if (ack.atUs > this.nowUs) this.#acks.push(ack);
-      else this.sender.onAck(ack.latest, 0, ack.blocks, this.nowUs);
+      else this.sender.flight.onAck(ack.latest, 0, ack.blocks, this.sender.lanes, this.nowUs);
     }
   }
 
@@ -248,7 +248,7 @@ function run(seed: number, lossShare: number, laneCount: number): void {
     for (let packets = random.below(4); packets > 0; packets--) link.sendPacket(lossShare);
     if (random.below(2) === 0) link.sendAck(lossShare);
     link.takeAcks();
-    link.sender.onTime(link.nowUs);
+    link.sender.flight.onTime(link.nowUs);
     link.checkAccounts();
   }
   // From here on nothing is lost: all must arrive.
@@ -257,7 +257,7 @@ function run(seed: number, lossShare: number, laneCount: number): void {
     for (let packets = 0; packets < 3 && link.sendPacket(0); packets++);
     link.sendAck(0);
     link.takeAcks();
-    link.sender.onTime(link.nowUs);
+    link.sender.flight.onTime(link.nowUs);
   }
   while (link.sender.pendingBytes > 0) link.sendPacket(0);
   link.checkAccounts();

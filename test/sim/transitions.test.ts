@@ -193,13 +193,23 @@ const REACH: Readonly<Partial<Record<ConnectionState, (scene: Scene) => void>>> 
   ProblemDetectedLocally: (scene) => {
     REACH.Connected!(scene);
     scene.setLink(DEAD, DEAD);
-    scene.act((connection, nowUs) => connection.send(new Uint8Array(10), true, true, false, 0, nowUs));
+    scene.act((connection, nowUs) =>
+      connection.send(
+        new Uint8Array(10),
+        { isReliable: true, noNagle: true, noDelay: false, lane: 0, freshness: undefined },
+        nowUs,
+      ),
+    );
     scene.runUntil(() => scene.connection.state === 'ProblemDetectedLocally');
   },
   Linger: (scene) => {
     REACH.Connected!(scene);
     scene.act((connection, nowUs) => {
-      connection.send(new Uint8Array(100_000), true, true, false, 0, nowUs);
+      connection.send(
+        new Uint8Array(100_000),
+        { isReliable: true, noNagle: true, noDelay: false, lane: 0, freshness: undefined },
+        nowUs,
+      );
       connection.close(1001, '', true, nowUs);
     });
   },
@@ -230,12 +240,22 @@ const SCENES: Readonly<Partial<Record<Row, (scene: Scene) => void>>> = {
   'Connected peerClose': peerClose,
   'Connected fail': (scene) => {
     cutLink(scene);
-    scene.act((connection, nowUs) => connection.send(new Uint8Array(10), true, true, false, 0, nowUs));
+    scene.act((connection, nowUs) =>
+      connection.send(
+        new Uint8Array(10),
+        { isReliable: true, noNagle: true, noDelay: false, lane: 0, freshness: undefined },
+        nowUs,
+      ),
+    );
   },
   'Connected close': close,
   'Connected closeLinger': (scene) =>
     scene.act((connection, nowUs) => {
-      connection.send(new Uint8Array(10), true, false, false, 0, nowUs);
+      connection.send(
+        new Uint8Array(10),
+        { isReliable: true, noNagle: false, noDelay: false, lane: 0, freshness: undefined },
+        nowUs,
+      );
       connection.close(1002, '', true, nowUs);
     }),
   'Connected destroy': destroy,

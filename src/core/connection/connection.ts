@@ -7,7 +7,7 @@ import type { Identity } from '../base/identity.ts';
 import { NEVER, US_PER_MS } from '../base/time.ts';
 import type { ConfigScope } from '../config/scope.ts';
 import type { LaneOptions } from '../delivery/lane-scheduler.ts';
-import type { IncomingMessage } from '../delivery/message.ts';
+import type { IncomingMessage, OutgoingOptions } from '../delivery/message.ts';
 import type { Refusal } from '../delivery/sender.ts';
 import {
   type ConnectionClosed,
@@ -21,6 +21,7 @@ import { CloseNotice } from './close-notice.ts';
 import { DataPath } from './data-path.ts';
 import { applicationEnd, type End, EndReason, Ends } from './end-reason.ts';
 import type { Environment, Path, TransmitSlot } from './environment.ts';
+import { History } from './history.ts';
 import { type ConnectionInfo, connectionFlags, type StateChange } from './info.ts';
 import { SECURITY_VALUES } from './settings.ts';
 import { type ConnectionState, FACTS, TRANSITIONS, type Trigger, visibleState } from './state-table.ts';
@@ -43,7 +44,7 @@ export class Connection {
   readonly path: Path;
   readonly #address: IpAddress;
   #state: ConnectionState = 'None';
-  #stateSinceUs = 0;
+  readonly history = new History();
   #client: ClientHandshake | undefined;
   #server: ServerHandshake | undefined;
   #session: Session | undefined;
@@ -133,19 +134,13 @@ export class Connection {
   }
 
   /** Queues a message whose payload is ours from here on; returns its number, or why it was not taken. */
-  send(
-    payload: Uint8Array,
-    isReliable: boolean,
-    noNagle: boolean,
-    noDelay: boolean,
-    lane: number,
-    nowUs: number,
-  ): number | SendRefusal {
+  send(payload: Uint8Array, options: OutgoingOptions, nowUs: number): number | SendRefusal {
+    const { isReliable, noNagle, noDelay, lane, freshness } = options;
     const refusal = this.#refusal;
     if (refusal !== undefined) return refusal;
     if (noDelay && this.#state !== 'Connected') return 'notConnected';
     this.data.refreshSettings();
-    return this.data.delivery.enqueue(payload, isReliable, noNagle || noDelay, lane, nowUs);
+    return this.data.delivery.enqueue(payload, isReliable, noNagle || noDelay, lane, nowUs, freshness);
   }
 
   /** Lanes of our sending side. A peer that is too old for more than one cannot stay connected. */
@@ -218,6 +213,7 @@ export class Connection {
     this.data.stats.received.note(length);
     if (FACTS[this.#state].carriesData) this.data.liveness.onReceived(nowUs);
     if (packet === undefined) return;
+    this.history.onReceived(packet.kind);
     switch (packet.kind) {
       case 'challengeRequest':
         if (packet.connectionId === this.remoteId) this.#answerRequest(nowUs);
@@ -290,7 +286,8 @@ export class Connection {
       this.data.refreshSettings();
       if (this.data.onTime(nowUs)) this.#fail(Ends.timedOut, nowUs);
       else this.#checkFlushed(nowUs);
-    } else if (this.#state === 'FinWait' && nowUs >= this.#stateSinceUs + FIN_WAIT_US) this.#apply('expire', nowUs);
+    } else if (this.#state === 'FinWait' && nowUs >= this.history.stateSinceUs + FIN_WAIT_US)
+      this.#apply('expire', nowUs);
   }
 
   #onConnectingTime(nowUs: number): void {
@@ -305,7 +302,8 @@ export class Connection {
   }
 
   #connectingEndUs(): number {
-    return this.#stateSinceUs + this.config.get('timeoutInitial') * US_PER_MS;
+    const { stateSinceUs, excusedUs } = this.history;
+    return stateSinceUs + excusedUs + this.config.get('timeoutInitial') * US_PER_MS;
   }
 
   nextTimeoutUs(nowUs: number): number {
@@ -315,7 +313,7 @@ export class Connection {
       this.data.refreshSettings();
       return this.data.nextTimeoutUs(nowUs);
     }
-    return Math.min(this.#notice.dueUs, this.#state === 'FinWait' ? this.#stateSinceUs + FIN_WAIT_US : NEVER);
+    return Math.min(this.#notice.dueUs, this.#state === 'FinWait' ? this.history.stateSinceUs + FIN_WAIT_US : NEVER);
   }
 
   // ---- datagrams and events out
@@ -343,6 +341,7 @@ export class Connection {
   }
 
   #say(packet: ControlPacket): void {
+    this.history.onSent(packet.kind);
     if (this.#outbox.length < MAX_OUTBOX) this.#outbox.push(packet);
   }
 
@@ -353,10 +352,8 @@ export class Connection {
   // ---- the state machine
 
   #establish(session: Session, nowUs: number): void {
-    const { ciphers } = session;
     this.#session = session;
-    this.#handshakeDueUs = NEVER;
-    this.data.start(ciphers.sealer, ciphers.opener, session.protocolVersion, nowUs);
+    this.data.start(session.ciphers.sealer, session.ciphers.opener, session.protocolVersion, nowUs);
     this.#apply('establish', nowUs);
     this.#fail(this.data.laneViolation, nowUs);
   }
@@ -382,10 +379,9 @@ export class Connection {
     const to = TRANSITIONS[from][trigger];
     if (to === undefined) throw new Error(`invariant broken: no transition from ${from} by ${trigger}`);
     if (to === from) return;
-    const was = FACTS[from];
-    const is = FACTS[to];
+    const [was, is] = [FACTS[from], FACTS[to]];
     this.#state = to;
-    this.#stateSinceUs = nowUs;
+    this.history.onState(to, nowUs);
     this.#events.push({ from, to, info: this.info, undeliveredBytes: this.data.delivery.undeliveredBytes });
     const { delivery } = this.data;
     if (was.isVisible && !is.isVisible) delivery.receiver.dropUnread();

@@ -7,8 +7,8 @@ import { NEVER } from '../base/time.ts';
 import type { ConfigScope } from '../config/scope.ts';
 import type { PacketCipher } from '../crypto/packet-cipher.ts';
 import { Delivery } from '../delivery/delivery.ts';
+import { NO_SAMPLE } from '../delivery/in-flight.ts';
 import type { LaneOptions } from '../delivery/lane-scheduler.ts';
-import { NO_SAMPLE } from '../delivery/sender.ts';
 import { LinkStats } from '../stats/link-stats.ts';
 import {
   DataHeader,
@@ -23,6 +23,7 @@ import { Outcome } from '../wire/frames.ts';
 import { decodeStatsBlob, encodeStatsBlob, StatsFlag } from '../wire/stats-messages.ts';
 import { type End, EndReason } from './end-reason.ts';
 import { Liveness } from './liveness.ts';
+import { RateWatch } from './rate-watch.ts';
 import { type DataPathSettings, dataPathSettings } from './settings.ts';
 import { StatsExchange, StatsMark } from './stats-exchange.ts';
 
@@ -57,6 +58,7 @@ export class DataPath {
   readonly stats = new LinkStats();
   readonly exchange = new StatsExchange();
   readonly liveness = new Liveness();
+  readonly rateWatch = new RateWatch();
   readonly settings: DataPathSettings;
   readonly #config: ConfigScope;
   #configRevision: number;
@@ -253,7 +255,8 @@ export class DataPath {
     this.#countBurst(nowUs);
     const { stats, settings } = this;
     const marks = this.exchange.ready(nowUs, stats.sent.packets, stats.received.packets);
-    const flags = this.liveness.flags(stats.roundTrip.newestAtUs, marks !== 0, nowUs);
+    const wantedFlags = this.delivery.wantsAck ? StatsFlag.AckRequested : 0;
+    const flags = wantedFlags | this.liveness.flags(stats.roundTrip.newestAtUs, marks !== 0, nowUs);
     const blobBytes = this.#writeBlob(marks, flags, nowUs);
     const gapUs =
       settings.sendsGapField && this.#peerVersion >= GAP_FIELD_VERSION && blobBytes <= FREE_BLOB_BYTES - GAP_FIELD_BYTES

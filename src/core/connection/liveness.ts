@@ -44,11 +44,14 @@ export class Liveness {
     this.#replyDueUs = nowUs + (waitMs + (isDelayedOk ? DELAYED_REPLY_MS : 0)) * US_PER_MS;
   }
 
-  /** We did not listen for this long: what the peer may have said meanwhile is still to be read. */
-  excuse(stallUs: number): void {
-    this.lastReceivedUs += stallUs;
-    this.#silentSinceUs += stallUs;
-    this.#replyDueUs += stallUs;
+  /**
+   * We did not listen for this long, until now: what the peer may have said meanwhile is still to be read. Something of
+   * it may have been read already, so that nothing moves beyond now.
+   */
+  excuse(stallUs: number, nowUs: number): void {
+    this.lastReceivedUs = Math.min(this.lastReceivedUs + stallUs, nowUs);
+    if (this.#silentSinceUs !== NEVER) this.#silentSinceUs = Math.min(this.#silentSinceUs + stallUs, nowUs);
+    if (this.#replyDueUs <= nowUs) this.#replyDueUs += stallUs;
   }
 
   onTime(nowUs: number): void {

@@ -7,10 +7,12 @@ import { NEVER } from '../base/time.ts';
 import { ACK_HEADER_BYTES, type FrameWriter, stopWaitingBytes } from '../wire/frame-writer.ts';
 import { type AckBlocks, FrameDecoder, type FrameSink, Outcome } from '../wire/frames.ts';
 import { AckTracker, MAX_ACK_DELAY_US } from './ack-tracker.ts';
+import type { AckReport } from './in-flight.ts';
 import type { LaneOptions } from './lane-scheduler.ts';
+import type { Freshness, Receipt } from './message.ts';
 import type { ReceiveSettings } from './receive-lane.ts';
 import { Receiver } from './receiver.ts';
-import { type AckReport, type Refusal, Sender, type SendSettings } from './sender.ts';
+import { type Refusal, Sender, type SendSettings } from './sender.ts';
 import type { PacketRecord } from './sent-packets.ts';
 import { TokenBucket } from './token-bucket.ts';
 
@@ -44,8 +46,15 @@ export class Delivery implements FrameSink {
   // ---- the application's side
 
   /** Queues a message whose payload is ours from here on; its number on the lane, or why it was not taken. */
-  enqueue(payload: Uint8Array, isReliable: boolean, noNagle: boolean, lane: number, nowUs: number): number | Refusal {
-    return this.#sender.enqueue(payload, isReliable, noNagle, lane, nowUs);
+  enqueue(
+    payload: Uint8Array,
+    isReliable: boolean,
+    noNagle: boolean,
+    lane: number,
+    nowUs: number,
+    freshness?: Freshness,
+  ): number | Refusal {
+    return this.#sender.enqueue(payload, isReliable, noNagle, lane, nowUs, freshness);
   }
 
   configureLanes(options: readonly LaneOptions[]): void {
@@ -60,8 +69,22 @@ export class Delivery implements FrameSink {
     this.#sender.flush(nowUs);
   }
 
+  get wantsAck(): boolean {
+    return this.#sender.wantsAck;
+  }
+
+  /** The fate of a message that wanted to know, if there is one to tell. */
+  takeReceipt(): Receipt | undefined {
+    return this.#sender.receipts.shift();
+  }
+
   get pendingBytes(): number {
     return this.#sender.pendingBytes;
+  }
+
+  /** The peer takes nothing, most likely because its application does not read. */
+  get isPeerStalled(): boolean {
+    return this.#sender.flight.isStalled;
   }
 
   /** Reliable bytes that the peer has not acknowledged, sent or not; after `stop` those that it never will. */
@@ -82,13 +105,13 @@ export class Delivery implements FrameSink {
 
   /** Both directions begin; the handshake took a packet number (or, with old peers, did not). */
   start(nextPacketNumber: number, nowUs: number): void {
-    this.#sender.start(nextPacketNumber);
+    this.#sender.flight.start(nextPacketNumber);
     this.acks.latest = nextPacketNumber - 1;
     this.bucket.start(nowUs);
   }
 
   get nextPacketNumber(): number {
-    return this.#sender.packets.next;
+    return this.#sender.flight.packets.next;
   }
 
   /** Plaintext bytes of a full packet, the cipher's tag not counted. Applies to what is not in flight yet. */
@@ -101,12 +124,12 @@ export class Delivery implements FrameSink {
 
   setRoundTrip(pingMs: number, sampleAgeUs: number): void {
     this.#pingMs = pingMs;
-    this.#sender.setRoundTrip(pingMs, sampleAgeUs);
+    this.#sender.flight.setRoundTrip(pingMs, sampleAgeUs);
   }
 
   /** What acks told since it was read last; the reader resets it. */
   get ackReport(): AckReport {
-    return this.#sender.report;
+    return this.#sender.flight.report;
   }
 
   /** When a packet must go: for acks, whatever the rate, and for data as the rate allows. */
@@ -120,17 +143,17 @@ export class Delivery implements FrameSink {
 
   /** When packets in flight count as lost. */
   lossDueUs(): number {
-    return this.#sender.lossDueUs();
+    return this.#sender.flight.lossDueUs();
   }
 
   onTime(nowUs: number): void {
-    this.#sender.onTime(nowUs);
+    this.#sender.flight.onTime(nowUs);
   }
 
   /** Writes one payload of at most `spaceBytes` and records it as sent. Data goes in only as the rate allows. */
   fillPacket(writer: FrameWriter, spaceBytes: number, nowUs: number): PacketRecord {
-    const record = this.#sender.packets.add(nowUs);
-    const offset = record.number - this.#sender.oldestWaiting - 1;
+    const record = this.#sender.flight.packets.add(nowUs);
+    const offset = record.number - this.#sender.flight.oldestWaiting - 1;
     writer.begin();
     writer.stopWaiting(offset);
     const space = spaceBytes - stopWaitingBytes(offset);
@@ -218,7 +241,7 @@ export class Delivery implements FrameSink {
   }
 
   onAck(latest: number, delayUs: number, blocks: AckBlocks): Outcome {
-    this.#sender.onAck(latest, delayUs, blocks, this.#nowUs);
+    this.#sender.flight.onAck(latest, delayUs, blocks, this.#sender.lanes, this.#nowUs);
     if (blocks.count > 0) this.acks.requestBy(this.#nowUs + Math.floor(FLUSH_PER_BLOCKS_US / blocks.count));
     return Outcome.Ok;
   }

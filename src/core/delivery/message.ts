@@ -4,6 +4,37 @@
 export const MAX_MESSAGE_BYTES = 524_288;
 export const MAX_UNRELIABLE_BYTES = 16_500;
 
+/** What an application may say of a message's worth. All of it ends with the first byte that is sent. */
+export interface Freshness {
+  /** Not worth sending any more from here on; `NEVER` for always. */
+  readonly expiresAtUs: number;
+  /** A newer message with the same key on the same lane takes its place in the queue. */
+  readonly key: string | number | undefined;
+  /** It may be dropped where the send buffer is too full for a newer one of this kind. */
+  readonly isDroppable: boolean;
+  /** Its fate is to be reported. */
+  readonly wantsReceipt: boolean;
+}
+
+/** How a message is to be sent. */
+export interface OutgoingOptions {
+  readonly isReliable: boolean;
+  readonly noNagle: boolean;
+  /** Not at all rather than later. */
+  readonly noDelay: boolean;
+  readonly lane: number;
+  readonly freshness: Freshness | undefined;
+}
+
+/** What became of a message: the peer has it; it was sent and never confirmed; or it was not sent at all. */
+export type Fate = 'acked' | 'lost' | 'expired' | 'replaced';
+
+export interface Receipt {
+  readonly lane: number;
+  readonly messageNumber: number;
+  readonly fate: Fate;
+}
+
 /** A message on its way out. Its payload is ours: nobody else writes to it. */
 export class OutgoingMessage {
   readonly payload: Uint8Array;
@@ -12,8 +43,12 @@ export class OutgoingMessage {
   /** Waits for company until then; 0 goes at once. */
   readonly nagleUntilUs: number;
   /** Reliable: distance to the number of the reliable message before, and length of the stream header. */
-  readonly numberGap: number;
-  readonly headerBytes: number;
+  numberGap: number;
+  headerBytes: number;
+  readonly freshness: Freshness | undefined;
+  /** Packets on their way with pieces of it; counted where an unreliable message wants a receipt. */
+  openPackets = 0;
+  isLost = false;
   /** Reliable: where the header lies in the stream; -1 until the first byte is sent. */
   streamStart = -1;
   /** Bytes put into packets so far, header included. */
@@ -28,6 +63,7 @@ export class OutgoingMessage {
     nagleUntilUs: number,
     numberGap: number,
     headerBytes: number,
+    freshness: Freshness | undefined,
   ) {
     this.payload = payload;
     this.number = number;
@@ -35,6 +71,7 @@ export class OutgoingMessage {
     this.nagleUntilUs = nagleUntilUs;
     this.numberGap = numberGap;
     this.headerBytes = headerBytes;
+    this.freshness = freshness;
   }
 
   get totalBytes(): number {

@@ -35,6 +35,11 @@ export class Receiver implements MessageSink {
     return this.#lane.streamEnd;
   }
 
+  /** A reliable message that arrived waits for room in the queue. */
+  get isHoldingBack(): boolean {
+    return this.#isHeldBack;
+  }
+
   /** A reliable message has begun to arrive and is not complete. */
   get hasPartialMessage(): boolean {
     for (const lane of this.#lanes.values()) if (lane.bufferedBytes > 0) return true;

@@ -9,7 +9,7 @@ import { EMPTY_BYTES } from '../base/bytes.ts';
 import { Fifo } from '../base/fifo.ts';
 import type { FrameWriter } from '../wire/frame-writer.ts';
 import { streamHeaderBytes, writeStreamHeader } from '../wire/stream-header.ts';
-import { OutgoingMessage } from './message.ts';
+import { type Fate, type Freshness, OutgoingMessage, type Receipt } from './message.ts';
 
 export const SegmentState = { InFlight: 0, Lost: 1, Acked: 2 } as const;
 export type SegmentState = (typeof SegmentState)[keyof typeof SegmentState];
@@ -44,6 +44,8 @@ export class SendLane {
   /** While a packet is planned: sequence of the first queued message that is not in the plan. */
   plannedTo = 0;
   lostBytes = 0;
+  /** Queued unreliable messages that want a receipt. */
+  queuedTracked = 0;
   /** Position of the next new stream byte; the first byte of a stream has position 1. */
   streamEnd = 1;
   /** Everything before this position is acknowledged. */
@@ -53,9 +55,12 @@ export class SendLane {
   /** No lost segment has a lower sequence. */
   #lostFrom = 0;
   #header = EMPTY_BYTES;
+  readonly #receipts: Receipt[];
 
-  constructor(index: number) {
+  /** `receipts` gets the fates of messages that want one. */
+  constructor(index: number, receipts: Receipt[] = []) {
     this.index = index;
+    this.#receipts = receipts;
   }
 
   /** How far the stream is ahead of what is acknowledged. */
@@ -64,19 +69,93 @@ export class SendLane {
   }
 
   /** Takes over `payload`; returns the message. */
-  enqueue(payload: Uint8Array, isReliable: boolean, nagleUntilUs: number): OutgoingMessage {
+  enqueue(payload: Uint8Array, isReliable: boolean, nagleUntilUs: number, freshness?: Freshness): OutgoingMessage {
+    if (freshness?.key !== undefined) this.#replace(freshness.key);
     const number = ++this.#lastNumber;
     const gap = number - this.#lastReliableNumber;
     const headerBytes = isReliable ? streamHeaderBytes(gap, payload.length) : 0;
-    const message = new OutgoingMessage(payload, number, isReliable, nagleUntilUs, gap, headerBytes);
+    const message = new OutgoingMessage(payload, number, isReliable, nagleUntilUs, gap, headerBytes, freshness);
     if (isReliable) {
       this.#lastReliableNumber = number;
       this.pendingReliableBytes += message.totalBytes;
     } else {
       this.pendingUnreliableBytes += message.totalBytes;
+      if (freshness?.wantsReceipt === true) this.queuedTracked++;
     }
     this.queue.push(message);
     return message;
+  }
+
+  /** An unsent message with this key is out of date. */
+  #replace(key: string | number): void {
+    for (let at = this.queue.head; at < this.queue.tail; at++) {
+      const message = this.queue.at(at)!;
+      if (message.freshness?.key !== key || message.sentBytes > 0) continue;
+      this.drop(at, 'replaced');
+      return;
+    }
+  }
+
+  /** Drops the oldest unsent messages that may be, until `bytes` are won. False if there are not enough of them. */
+  makeRoom(bytes: number): boolean {
+    let won = 0;
+    for (let at = this.queue.head; at < this.queue.tail && won < bytes; at++) {
+      const message = this.queue.at(at)!;
+      if (message.freshness?.isDroppable === true && message.sentBytes === 0) won += message.totalBytes;
+    }
+    if (won < bytes) return false;
+    won = 0;
+    for (let at = this.queue.head; won < bytes; at++) {
+      const message = this.queue.at(at)!;
+      if (message.freshness?.isDroppable !== true || message.sentBytes > 0) continue;
+      won += message.totalBytes;
+      this.drop(at, 'replaced');
+    }
+    return true;
+  }
+
+  /** Takes an unsent message out of the queue. */
+  drop(sequence: number, fate: Fate): void {
+    const message = this.queue.at(sequence)!;
+    this.queue.removeAt(sequence);
+    if (message.isReliable) {
+      this.pendingReliableBytes -= message.totalBytes;
+      this.#closeGap(message, sequence + 1);
+    } else {
+      this.pendingUnreliableBytes -= message.totalBytes;
+      if (message.freshness?.wantsReceipt === true) this.queuedTracked--;
+    }
+    this.report(message, fate);
+  }
+
+  /** The reliable message behind a dropped one counts from the one before it. */
+  #closeGap(dropped: OutgoingMessage, from: number): void {
+    for (let at = from; at < this.queue.tail; at++) {
+      const message = this.queue.at(at)!;
+      if (!message.isReliable) continue;
+      message.numberGap += dropped.numberGap;
+      const headerBytes = streamHeaderBytes(message.numberGap, message.payload.length);
+      this.pendingReliableBytes += headerBytes - message.headerBytes;
+      message.headerBytes = headerBytes;
+      return;
+    }
+    this.#lastReliableNumber = dropped.number - dropped.numberGap;
+  }
+
+  report(message: OutgoingMessage, fate: Fate): void {
+    if (message.freshness?.wantsReceipt !== true) return;
+    this.#receipts.push({ lane: this.index, messageNumber: message.number, fate });
+  }
+
+  /** The connection is over: what the peer did not confirm is lost. */
+  giveUp(): void {
+    for (let message = this.unacked.shift(); message !== undefined; message = this.unacked.shift()) {
+      this.report(message, 'lost');
+    }
+    for (let message = this.queue.shift(); message !== undefined; message = this.queue.shift()) {
+      const isReported = message.isReliable ? message.streamStart >= 0 : message.isLost;
+      if (!isReported) this.report(message, 'lost');
+    }
   }
 
   /** Something of the first queued message goes into a packet. A reliable one gets its place in the stream. */
@@ -93,7 +172,9 @@ export class SendLane {
       this.pendingUnreliableBytes -= bytes;
     }
     message.sentBytes += bytes;
-    if (message.sentBytes === message.totalBytes) this.queue.shift();
+    if (message.sentBytes < message.totalBytes) return;
+    this.queue.shift();
+    if (!message.isReliable && message.freshness?.wantsReceipt === true) this.queuedTracked--;
   }
 
   /** Remembers that `packetNumber` carried the new stream bytes [start, streamEnd). */
@@ -150,6 +231,7 @@ export class SendLane {
     for (let message = this.unacked.peek(); message !== undefined; message = this.unacked.peek()) {
       if (message.streamStart + message.totalBytes > first.end) break;
       this.unacked.shift();
+      this.report(message, 'acked');
     }
     return first;
   }

@@ -1,7 +1,8 @@
 // HOT PATH
 // What every packet carried that the peer may still acknowledge, keyed by packet number. Spec: 03 §3.10.
 
-import type { SentSegment } from './send-lane.ts';
+import type { OutgoingMessage } from './message.ts';
+import type { SendLane, SentSegment } from './send-lane.ts';
 
 /** One packet sent. Reused in place: a ring of them grows with what is in flight. */
 export class PacketRecord {
@@ -12,6 +13,8 @@ export class PacketRecord {
   /** Statistics that it carried (the connection's own marks, 0 for none). */
   statsMark = 0;
   readonly segments: SentSegment[] = [];
+  /** Unreliable messages that it carried a piece of and that want a receipt, each with its lane. */
+  readonly tracked: { readonly lane: SendLane; readonly message: OutgoingMessage }[] = [];
 }
 
 export class SentPackets {
@@ -49,6 +52,7 @@ export class SentPackets {
     record.number = -1;
     record.isInFlight = false;
     record.segments.length = 0;
+    record.tracked.length = 0;
     this.skipRemoved();
   }
 

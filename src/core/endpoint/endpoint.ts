@@ -134,9 +134,12 @@ export class Endpoint {
     }
   }
 
-  /** Nobody listened for this long: the peers' silence does not count. */
-  onStall(stallUs: number): void {
-    for (const member of this.#members.values()) member.connection.data.liveness.excuse(stallUs);
+  /** Nobody listened for this long, until now: the peers' silence does not count. */
+  onStall(stallUs: number, nowUs: number): void {
+    for (const { connection } of this.#members.values()) {
+      connection.history.onStall(stallUs, nowUs);
+      connection.data.liveness.excuse(stallUs, nowUs);
+    }
   }
 
   /** Something was done to this connection: let it act on it in the next `settle`. */
@@ -188,7 +191,13 @@ export class Endpoint {
       this.#events.push({ kind: 'stateChanged', member, change });
     }
     this.#announceMessages(member);
-    if (connection.data.delivery.pendingBytes <= member.drainBelowBytes) {
+    const { delivery } = connection.data;
+    for (let receipt = delivery.takeReceipt(); receipt !== undefined; receipt = delivery.takeReceipt()) {
+      this.#events.push({ kind: 'receipt', member, receipt });
+    }
+    const limit = connection.data.rateWatch.look(delivery, nowUs);
+    if (limit !== undefined) this.#events.push({ kind: 'rateLimited', member, limit });
+    if (delivery.pendingBytes <= member.drainBelowBytes) {
       member.drainBelowBytes = -1;
       this.#events.push({ kind: 'drained', member });
     }

@@ -4,6 +4,8 @@ import type { Scheduled } from '../base/deadline-heap.ts';
 import { NEVER } from '../base/time.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { StateChange } from '../connection/info.ts';
+import type { RateLimit } from '../connection/rate-watch.ts';
+import type { Receipt } from '../delivery/message.ts';
 import type { NetAddress } from '../platform.ts';
 import type { Listener } from './listener.ts';
 
@@ -32,6 +34,9 @@ export class Member implements Scheduled {
 export type EndpointEvent =
   | { readonly kind: 'stateChanged'; readonly member: Member; readonly change: StateChange }
   | { readonly kind: 'messagesReady'; readonly member: Member }
+  | { readonly kind: 'receipt'; readonly member: Member; readonly receipt: Receipt }
+  /** The configured rate holds data back. */
+  | { readonly kind: 'rateLimited'; readonly member: Member; readonly limit: RateLimit }
   /** There is room in the send buffer again. */
   | { readonly kind: 'drained'; readonly member: Member }
   /** In FinWait: the peer knows now. */

@@ -23,7 +23,9 @@ function connected() {
 }
 
 function send(bench: Bench, member: Member, isReliable: boolean): unknown {
-  return bench.act(member, (connection, nowUs) => connection.send(HELLO, isReliable, true, false, 0, nowUs));
+  return bench.act(member, (connection, nowUs) =>
+    connection.send(HELLO, { isReliable, noNagle: true, noDelay: false, lane: 0, freshness: undefined }, nowUs),
+  );
 }
 
 function close(bench: Bench, member: Member, linger: boolean): boolean {
@@ -58,7 +60,9 @@ describe('a client that connects', () => {
     const bench = new Bench();
     const member = bench.connect(SERVER);
     expect(send(bench, member, true)).to.equal(1);
-    const noDelay = bench.act(member, (connection, nowUs) => connection.send(HELLO, false, true, true, 0, nowUs));
+    const noDelay = bench.act(member, (connection, nowUs) =>
+      connection.send(HELLO, { isReliable: false, noNagle: true, noDelay: true, lane: 0, freshness: undefined }, nowUs),
+    );
     expect(noDelay).to.equal('notConnected');
     expect(bench.act(member, (connection, nowUs) => connection.flush(nowUs))).to.equal('notConnected');
   });
