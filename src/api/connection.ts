@@ -207,6 +207,17 @@ export class Connection
     throw refusalError(result, 'flush', 0, 0);
   }
 
+  /**
+   * What arrives unreliably on `lane` after something newer is thrown away: sequenced delivery, for state of which only
+   * the latest counts. Throws `InvalidParam` for a lane that cannot be.
+   */
+  dropLate(lane: number, drops = true): void {
+    if (!Number.isInteger(lane) || lane < 0 || lane > 255) {
+      throw new NetworkingError('InvalidParam', `cannot drop late messages of lane ${lane}: lanes are 0 to 255`);
+    }
+    this.#core.data.delivery.receiver.dropLate(lane, drops);
+  }
+
   /** Up to `max` messages that have arrived, oldest first. */
   receiveMessages(max = Number.POSITIVE_INFINITY): IncomingMessage[] {
     const messages: IncomingMessage[] = [];

@@ -2,7 +2,7 @@
 
 import { expect } from 'chai';
 import { SeededRandom } from '../../src/core/base/random.ts';
-import { type Fate, type IncomingMessage, Networking, type Receipt } from '../../src/index.ts';
+import { type Connection, type Fate, type IncomingMessage, Networking, type Receipt } from '../../src/index.ts';
 import { type LinkConditions, nodeCrypto, SimulatedNetwork } from '../../src/testing.ts';
 import { itSeeded } from '../support/seed.ts';
 
@@ -15,15 +15,16 @@ async function connected(link: LinkConditions = {}, config = {}, seed = 5) {
   const client = new Networking({ platform: network.host('client').platform, config });
   const received: IncomingMessage[] = [];
   const receipts: Receipt[] = [];
+  let accepted: Connection | undefined;
   server.listen({ port: 27015 }).on('connection', (incoming) => {
-    incoming.accept().on('message', (message) => received.push(message));
+    accepted = incoming.accept().on('message', (message) => received.push(message));
   });
   const connection = await network.settle(client.connect('10.0.0.1:27015'), 10 * SECOND_US);
   connection.on('receipt', (receipt) => receipts.push(receipt));
   network.setConditions({ delayUs: 10_000, ...link });
   const fateOf = (messageNumber: number): Fate | undefined =>
     receipts.find((each) => each.messageNumber === messageNumber)?.fate;
-  return { network, connection, received, receipts, fateOf };
+  return { network, connection, received, receipts, fateOf, accepted: () => accepted! };
 }
 
 describe('a message with a time to live', () => {
@@ -113,5 +114,22 @@ describe('receipts', () => {
     const number = connection.send('into the void', { receipt: true });
     await network.advance(60 * SECOND_US);
     expect(fateOf(number)).to.equal('lost');
+  });
+});
+
+describe('a lane that drops what is late', () => {
+  it('delivers unreliable messages in rising order, and reliable ones all the same', async () => {
+    const link = { reorderRatio: 0.3, reorderDelayUs: 30_000, duplicateRatio: 0.1 };
+    const { network, connection, received, accepted } = await connected(link);
+    accepted().dropLate(0);
+    for (let i = 0; i < 300; i++) {
+      connection.send('state', { reliable: i % 10 === 0, noNagle: true });
+      await network.advance(5_000);
+    }
+    await network.advance(2 * SECOND_US);
+    const unreliable = received.filter(({ reliable }) => !reliable).map(({ messageNumber }) => messageNumber);
+    expect(unreliable).to.deep.equal([...unreliable].sort((a, b) => a - b));
+    expect(unreliable.length).to.be.within(120, 269);
+    expect(received.filter(({ reliable }) => reliable)).to.have.lengthOf(30);
   });
 });

@@ -37,6 +37,9 @@ export class ReceiveLane {
   readonly index: number;
   /** Highest message number seen. */
   highestMessage = 0;
+  /** Unreliable messages older than the newest that was delivered are not worth having. */
+  dropsLate = false;
+  #newestDelivered = 0;
   #stream: StreamBuffer | undefined;
   /** Why the stream is broken. */
   violation = '';
@@ -71,7 +74,7 @@ export class ReceiveLane {
     if (size > MAX_UNRELIABLE_SEGMENT_BYTES || offset + size > MAX_UNRELIABLE_TOTAL_BYTES) return Outcome.Ok;
     if (offset === 0 && isLast) {
       if (size > sink.settings.recvMaxMessageBytes) return Outcome.Fatal;
-      return sink.deliver(view(bytes, start, end), message, this.index, false) ? Outcome.Ok : Outcome.Refused;
+      return this.#hand(view(bytes, start, end), message, false, sink) ? Outcome.Ok : Outcome.Refused;
     }
     return this.#store({ message, offset, isLast, bytes: view(bytes, start, end) }, sink);
   }
@@ -113,7 +116,7 @@ export class ReceiveLane {
     let next = last + 1;
     while (next < segments.length && segments[next]!.message === message) next++;
     segments.splice(first, next - first);
-    return sink.deliver(payload, message, this.index, false) ? Outcome.Ok : Outcome.Refused;
+    return this.#hand(payload, message, false, sink) ? Outcome.Ok : Outcome.Refused;
   }
 
   onReliable(position: number, bytes: Uint8Array, start: number, end: number, sink: MessageSink): Outcome {
@@ -163,12 +166,20 @@ export class ReceiveLane {
       const stop = body + header.size;
       if (stop > end) return Outcome.Ok;
       const payload = isReused ? bytes.slice(body, stop) : view(bytes, body, stop);
-      if (!sink.deliver(payload, number, this.index, true)) return Outcome.Refused;
+      if (!this.#hand(payload, number, true, sink)) return Outcome.Refused;
       this.#lastReliable = number;
       at = stop;
       this.#taken = at - start;
     }
     return Outcome.Ok;
+  }
+
+  /** False if the application's queue has no room. */
+  #hand(payload: Uint8Array, number: number, isReliable: boolean, sink: MessageSink): boolean {
+    if (this.dropsLate && !isReliable && number < this.#newestDelivered) return true;
+    if (!sink.deliver(payload, number, this.index, isReliable)) return false;
+    if (number > this.#newestDelivered) this.#newestDelivered = number;
+    return true;
   }
 
   #break(what: string): Outcome {

@@ -3,9 +3,13 @@
 // Spec: 03 §3.7.
 
 import { Fifo } from '../base/fifo.ts';
+import { NEVER } from '../base/time.ts';
 import { Outcome } from '../wire/frames.ts';
 import { IncomingMessage } from './message.ts';
 import { type MessageSink, ReceiveLane, type ReceiveSettings } from './receive-lane.ts';
+
+/** Messages received so far by all connections: what came first, clocks are too coarse to tell. */
+let arrivals = 0;
 
 export class Receiver implements MessageSink {
   readonly settings: ReceiveSettings;
@@ -13,6 +17,11 @@ export class Receiver implements MessageSink {
   isDiscarding = false;
   queuedBytes = 0;
   readonly #queue = new Fifo<IncomingMessage>();
+  /** Lanes whose reliable messages are read as a stream, apart from the queue. */
+  readonly #streams = new Map<number, Fifo<IncomingMessage>>();
+  #streamMessages = 0;
+  /** A stream has something new. */
+  hasStreamNews = false;
   readonly #lanes = new Map<number, ReceiveLane>();
   #lane = this.#laneOf(0);
   #nowUs = 0;
@@ -23,8 +32,31 @@ export class Receiver implements MessageSink {
     this.settings = settings;
   }
 
+  /** Those for streams not counted. */
   get queuedMessages(): number {
     return this.#queue.length;
+  }
+
+  /** The turn of the next message in the queue; `NEVER` if there is none. */
+  get nextArrival(): number {
+    return this.#queue.peek()?.arrival ?? NEVER;
+  }
+
+  /** From now on reliable messages of this lane, unread ones included, are for a stream. */
+  openStream(lane: number): void {
+    const stream = new Fifo<IncomingMessage>();
+    this.#streams.set(lane, stream);
+    for (let left = this.#queue.length; left > 0; left--) {
+      const message = this.#queue.shift()!;
+      (message.lane === lane && message.reliable ? stream : this.#queue).push(message);
+    }
+    this.#streamMessages += stream.length;
+  }
+
+  /** What the stream has not read is dropped. */
+  closeStream(lane: number): void {
+    while (this.take(lane) !== undefined);
+    this.#streams.delete(lane);
   }
 
   /** The selected lane, for expanding the numbers on the wire. */
@@ -48,6 +80,11 @@ export class Receiver implements MessageSink {
 
   get violation(): string {
     return this.#lane.violation;
+  }
+
+  /** On this lane, unreliable messages older than the newest delivered one are thrown away. */
+  dropLate(lane: number, drops: boolean): void {
+    this.#laneOf(lane).dropsLate = drops;
   }
 
   beginPacket(nowUs: number): void {
@@ -86,14 +123,29 @@ export class Receiver implements MessageSink {
 
   deliver(payload: Uint8Array, number: number, lane: number, isReliable: boolean): boolean {
     const { recvBufferMessages, recvBufferBytes } = this.settings;
-    if (this.#queue.length >= recvBufferMessages || this.queuedBytes + payload.length > recvBufferBytes) {
+    if (
+      this.#queue.length + this.#streamMessages >= recvBufferMessages ||
+      this.queuedBytes + payload.length > recvBufferBytes
+    ) {
       if (isReliable) this.#isHeldBack = true;
       return false;
     }
     const message = new IncomingMessage(payload, number, lane, isReliable, this.#nowUs);
-    this.#queue.insertAt(this.#placeOf(message), message);
     this.queuedBytes += payload.length;
+    const stream = isReliable ? this.#streams.get(lane) : undefined;
+    if (stream === undefined) this.#enqueue(message);
+    else {
+      stream.push(message);
+      this.#streamMessages++;
+      this.hasStreamNews = true;
+    }
     return true;
+  }
+
+  #enqueue(message: IncomingMessage): void {
+    const place = this.#placeOf(message);
+    message.arrival = this.#queue.at(place)?.arrival ?? ++arrivals;
+    this.#queue.insertAt(place, message);
   }
 
   /** At the end, unless a higher number of the same lane is still unread: then before the first such. */
@@ -108,9 +160,12 @@ export class Receiver implements MessageSink {
     return place;
   }
 
-  take(): IncomingMessage | undefined {
-    const message = this.#queue.shift();
-    if (message !== undefined) this.queuedBytes -= message.data.length;
+  /** The next message of the queue, or of the stream of this lane. */
+  take(streamLane?: number): IncomingMessage | undefined {
+    const message = streamLane === undefined ? this.#queue.shift() : this.#streams.get(streamLane)?.shift();
+    if (message === undefined) return undefined;
+    this.queuedBytes -= message.data.length;
+    if (streamLane !== undefined) this.#streamMessages--;
     return message;
   }
 
@@ -135,6 +190,8 @@ export class Receiver implements MessageSink {
 
   dropUnread(): void {
     this.#queue.clear();
+    for (const stream of this.#streams.values()) stream.clear();
+    this.#streamMessages = 0;
     this.queuedBytes = 0;
   }
 }
