@@ -20,7 +20,7 @@ const newestMs = (path) =>
       : modifiedMs(path);
 
 if (modifiedMs('node_modules/.package-lock.json') < modifiedMs('package-lock.json')) {
-  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+  run('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error']);
 }
 
 const builtMs = modifiedMs('dist/.tsbuildinfo');
