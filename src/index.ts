@@ -7,6 +7,8 @@ export {
   type ConnectionEvents,
 } from './api/connection.ts';
 export { ConnectionError } from './api/connection-error.ts';
+export type { Diagnosis, DiagnosisFacts, DiagnosisKind } from './api/explain.ts';
+export type { FakeNetworkCounts, TracedPacket } from './api/fake-network.ts';
 export { IncomingConnection, type ListenOptions, ListenSocket, type ListenSocketEvents } from './api/listen-socket.ts';
 export {
   type ConnectAndWaitOptions,
@@ -15,7 +17,7 @@ export {
   type NetworkingOptions,
 } from './api/networking.ts';
 export type { SendOptions } from './api/sending.ts';
-export type { ConnectionStatus } from './api/status.ts';
+export type { ConnectionStatus, LaneStatus } from './api/status.ts';
 export { IpAddress } from './core/base/address.ts';
 export { ERROR_RESULTS, type ErrorCode, NetworkingError } from './core/base/errors.ts';
 export { Identity } from './core/base/identity.ts';
@@ -31,6 +33,7 @@ export {
 } from './core/config/values.ts';
 export { EndReason, endReasonName } from './core/connection/end-reason.ts';
 export { type ConnectionFlags, type ConnectionInfo, flagBits, type StateChange } from './core/connection/info.ts';
+export type { RateLimit } from './core/connection/rate-watch.ts';
 export { type ConnectionState, FACTS as CONNECTION_STATES } from './core/connection/state-table.ts';
 export type { LaneOptions } from './core/delivery/lane-scheduler.ts';
 export type { Fate, IncomingMessage, Receipt } from './core/delivery/message.ts';

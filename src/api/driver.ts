@@ -5,11 +5,14 @@ import { NEVER, US_PER_MS } from '../core/base/time.ts';
 import { TransmitSlot } from '../core/connection/environment.ts';
 import type { Endpoint } from '../core/endpoint/endpoint.ts';
 import type { DatagramTarget, EndpointEvent, Member } from '../core/endpoint/member.ts';
-import type { Alarm, NetAddress, Platform, UdpPort, UdpPortOptions } from '../core/platform.ts';
+import type { Alarm, DatagramSink, NetAddress, Platform, UdpPort, UdpPortOptions } from '../core/platform.ts';
 import { FakePorts, type TracedPacket } from './fake-network.ts';
 
 /** An alarm that is later than this was not a slow timer. */
 const STALL_US = 200 * US_PER_MS;
+
+/** Makes a port that hands what it receives to `sink`. */
+export type PortOpener = (sink: DatagramSink) => UdpPort;
 
 export class Driver {
   readonly platform: Platform;
@@ -51,8 +54,13 @@ export class Driver {
 
   /** Opens a port; what it receives goes to the target that `connect` makes for it. Throws `BindFailed`. */
   openPort<T extends DatagramTarget>(options: UdpPortOptions, connect: (port: UdpPort) => T): T {
+    return this.attachPort((sink) => this.fakePorts.open(options, sink), connect);
+  }
+
+  /** As `openPort`, for a port of any making. */
+  attachPort<T extends DatagramTarget>(open: PortOpener, connect: (port: UdpPort) => T): T {
     let target: T | undefined;
-    const port = this.fakePorts.open(options, {
+    const port = open({
       onDatagram: (bytes: Uint8Array, from: NetAddress, nowUs: number) => {
         target?.handleDatagram(bytes, bytes.length, from, nowUs);
         this.poke();

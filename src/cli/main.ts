@@ -5,12 +5,14 @@ import { readFileSync } from 'node:fs';
 import { NetworkingError } from '../index.ts';
 import { EXIT_USAGE, parseArguments, UsageError } from './usage.ts';
 
-const USAGE = 'usage: gns chat|peer|demo|help [ARGUMENT ...]';
+const USAGE = 'usage: gns chat|ping|peer|demo|help [ARGUMENT ...]';
 
 const HELP = `gns: game networking sockets on the command line
 
   gns chat --listen ADDRESS    open a chat room
   gns chat --connect ADDRESS   enter one
+  gns ping ADDRESS [--count N] [--json]
+                               find out how far away a server is, and who it says it is
   gns peer [COMMAND ...]       run commands from the arguments and from standard input;
                                report what happens as JSON, one object per line
   gns demo [--plain]           watch every state of a connection, in about 15 seconds
@@ -25,6 +27,7 @@ Chat also takes --nick NAME. More is in docs/cli.md.
 const SUBCOMMANDS: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
   chat: async (args) => (await import('./chat/chat.ts')).chat(args),
   demo: async (args) => (await import('./demo.ts')).demo(args),
+  ping: async (args) => (await import('./ping.ts')).ping(args),
   peer: async (args) => {
     const usage = 'usage: gns peer [COMMAND ...]';
     const { positionals } = parseArguments({ args: [...args], allowPositionals: true }, usage);
