@@ -1,12 +1,13 @@
-// The end of a connection: why it ended, and telling the peer until it says that it knows. GNS tells it once; if that datagram is lost, the peer is
-// left to its time-out. We repeat it with growing pauses; a GNS peer answers each, and sees nothing unusual.
+// The end of a connection: why it ended, and telling the peer until it says that it knows. GNS tells it once; if that
+// datagram is lost, the peer is left to its time-out. We repeat it with growing pauses; a GNS peer answers each, and sees
+// nothing unusual.
 // Spec: 01 §1.10, 04 §4.2.
 
 import { NEVER, US_PER_MS } from '../base/time.ts';
 import type { ConnectionClosed, NoConnection } from '../wire/control-packets.ts';
 
 const MIN_PAUSE_MS = 200;
-const MAX_REPEATS = 5;
+const MAX_REPEATS = 4;
 
 export class CloseNotice {
   /** One of `EndReason`, or what an application said; 0 before the end. */
