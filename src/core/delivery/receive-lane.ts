@@ -73,7 +73,7 @@ export class ReceiveLane {
     if (message > this.highestMessage) this.highestMessage = message;
     if (size > MAX_UNRELIABLE_SEGMENT_BYTES || offset + size > MAX_UNRELIABLE_TOTAL_BYTES) return Outcome.Ok;
     if (offset === 0 && isLast) {
-      if (size > sink.settings.recvMaxMessageBytes) return Outcome.Fatal;
+      if (size > sink.settings.recvMaxMessageBytes) return this.#tooLarge(size, sink);
       return this.#hand(view(bytes, start, end), message, false, sink) ? Outcome.Ok : Outcome.Refused;
     }
     return this.#store({ message, offset, isLast, bytes: view(bytes, start, end) }, sink);
@@ -110,7 +110,7 @@ export class ReceiveLane {
       total = Math.max(total, segment.offset + segment.bytes.length);
       if (segment.isLast) break;
     }
-    if (total > sink.settings.recvMaxMessageBytes) return Outcome.Fatal;
+    if (total > sink.settings.recvMaxMessageBytes) return this.#tooLarge(total, sink);
     const payload = new Uint8Array(total);
     for (let i = first; i <= last; i++) payload.set(segments[i]!.bytes, segments[i]!.offset);
     let next = last + 1;
@@ -180,6 +180,11 @@ export class ReceiveLane {
     if (!sink.deliver(payload, number, this.index, isReliable)) return false;
     if (number > this.#newestDelivered) this.#newestDelivered = number;
     return true;
+  }
+
+  #tooLarge(bytes: number, { settings }: MessageSink): Outcome {
+    this.violation = `an unreliable message has ${bytes} bytes; recvMaxMessageSize is ${settings.recvMaxMessageBytes}`;
+    return Outcome.Fatal;
   }
 
   #break(what: string): Outcome {
