@@ -1,5 +1,6 @@
 // The public names, and nothing else. `docs/api.md` explains them.
 
+export type { OutgoingBatchMessage, SendResult } from './api/batch.ts';
 export {
   type CloseOptions,
   type CloseResult,
@@ -9,6 +10,7 @@ export {
 export { ConnectionError } from './api/connection-error.ts';
 export type { Diagnosis, DiagnosisFacts, DiagnosisKind } from './api/explain.ts';
 export type { FakeNetworkCounts, TracedPacket } from './api/fake-network.ts';
+export type { LaneStream } from './api/lane-stream.ts';
 export { IncomingConnection, type ListenOptions, ListenSocket, type ListenSocketEvents } from './api/listen-socket.ts';
 export {
   type ConnectAndWaitOptions,
@@ -16,7 +18,9 @@ export {
   Networking,
   type NetworkingOptions,
 } from './api/networking.ts';
+export { type GroupMessage, PollGroup, type PollGroupEvents } from './api/poll-group.ts';
 export type { SendOptions } from './api/sending.ts';
+export type { SocketPairOptions } from './api/socket-pair.ts';
 export type { ConnectionStatus, LaneStatus } from './api/status.ts';
 export { IpAddress } from './core/base/address.ts';
 export { ERROR_RESULTS, type ErrorCode, NetworkingError } from './core/base/errors.ts';

@@ -6,12 +6,16 @@ import { NetworkingError } from '../core/base/errors.ts';
 import type { Identity } from '../core/base/identity.ts';
 import type { ConfigScope } from '../core/config/scope.ts';
 import { type ConnectionInfo, isVisibleChange, type StateChange } from '../core/connection/info.ts';
+import type { RateLimit } from '../core/connection/rate-watch.ts';
 import { type ConnectionState, FACTS, visibleState } from '../core/connection/state-table.ts';
 import type { LaneOptions } from '../core/delivery/lane-scheduler.ts';
 import type { IncomingMessage, Receipt } from '../core/delivery/message.ts';
 import type { Member } from '../core/endpoint/member.ts';
 import { ConnectionError } from './connection-error.ts';
+import { describe, shortDescription } from './describe.ts';
 import type { Driver } from './driver.ts';
+import { type Diagnosis, explain } from './explain.ts';
+import { type LaneStream, LaneStreams } from './lane-stream.ts';
 import { checkLanes, outgoingOptions, payloadOf, refusalError, type SendOptions } from './sending.ts';
 import { type ConnectionStatus, connectionStatus } from './status.ts';
 
@@ -58,6 +62,11 @@ export interface ConnectionEvents {
   receipt: [receipt: Receipt];
   /** A full send buffer has become half empty. */
   drain: [];
+  /**
+   * For more than a second there has been data to send that `sendRateMin` and `sendRateMax` do not let out. Told once,
+   * and again after ten seconds without.
+   */
+  rateLimited: [limit: RateLimit];
   /** There are messages to fetch; told again once all have been fetched. Not told while `message` has listeners. */
   readable: [];
   /** Node's own. */
@@ -73,7 +82,10 @@ export class Connection
   extends EventEmitter<ConnectionEvents>
   implements AsyncIterable<IncomingMessage>, AsyncDisposable
 {
-  readonly #member: Member;
+  /** @internal */
+  readonly member: Member;
+  /** @internal */
+  readonly streams = new LaneStreams(this);
   readonly #driver: Driver;
   /** Anything of yours. */
   userData: unknown;
@@ -84,7 +96,7 @@ export class Connection
   /** @internal */
   constructor(member: Member, driver: Driver) {
     super();
-    this.#member = member;
+    this.member = member;
     this.#driver = driver;
     this.on('newListener', (event) => {
       // Messages may have come before anybody listened.
@@ -93,7 +105,7 @@ export class Connection
   }
 
   get #core() {
-    return this.#member.connection;
+    return this.member.connection;
   }
 
   /** The connection id, which is GNS's handle. Random, not 0. */
@@ -133,13 +145,33 @@ export class Connection
     return connectionStatus(this.#core, this.#driver.platform.nowUs());
   }
 
+  /** Why it failed or is slow, with advice. Changes nothing. */
+  explain(): Diagnosis {
+    return explain(this.#core, this.#driver.platform.nowUs());
+  }
+
+  /** All that is known of it, on many lines for a person to read. */
+  describe(): string {
+    return describe(this.#core, this.name, this.#driver.platform.nowUs());
+  }
+
+  /** In short, as GNS has it: `#<id> UDP str:x@1.2.3.4:5678 'name'`. */
+  override toString(): string {
+    return shortDescription(this.#core, this.name);
+  }
+
   /**
    * Queues a message and returns its number on the lane. Strings are sent as UTF-8; bytes are copied. Throws
    * `NetworkingError` with code `MessageTooLarge`, `LimitExceeded` (the send buffer is full: nothing was queued),
    * `NoConnection`, `Ignored` or `InvalidParam`.
    */
   send(data: Uint8Array | string, options: SendOptions = {}): number {
-    const payload = payloadOf(data);
+    return this.sendOwned(payloadOf(data), options);
+  }
+
+  // For bytes that nobody changes any more.
+  /** @internal */
+  sendOwned(payload: Uint8Array, options: SendOptions): number {
     const nowUs = this.#driver.platform.nowUs();
     const result = this.#core.send(payload, outgoingOptions(options, nowUs), nowUs);
     if (result === 'sendBufferFull') this.#watchDrain();
@@ -172,7 +204,7 @@ export class Connection
   }
 
   #watchDrain(): void {
-    this.#member.drainBelowBytes = this.#lowWaterBytes;
+    this.member.drainBelowBytes = this.#lowWaterBytes;
     this.#touch();
   }
 
@@ -199,6 +231,14 @@ export class Connection
     );
   }
 
+  /**
+   * The lane's reliable messages as a stream of bytes, instead of as messages. The peer uses one too, or takes empty
+   * messages for the end. Throws `InvalidParam`, `DuplicateRequest` if there is one, `NoConnection` if it has ended.
+   */
+  laneStream(lane: number): LaneStream {
+    return this.streams.open(lane);
+  }
+
   /** Nothing queued waits for company any more. Throws `Ignored` if not connected yet, and when `send` does. */
   flush(): void {
     const result = this.#core.flush(this.#driver.platform.nowUs());
@@ -222,17 +262,22 @@ export class Connection
   receiveMessages(max = Number.POSITIVE_INFINITY): IncomingMessage[] {
     const messages: IncomingMessage[] = [];
     while (messages.length < max) {
-      const message = this.#receive();
+      const message = this.receiveNext();
       if (message === undefined) break;
       messages.push(message);
     }
     return messages;
   }
 
-  #receive(): IncomingMessage | undefined {
-    const message = FACTS[this.#core.state].isVisible ? this.#core.receive(this.#driver.platform.nowUs()) : undefined;
-    if (message === undefined) this.#member.isAnnounced = false;
-    else this.#touch();
+  // Of a stream: the next message on its lane.
+  /** @internal */
+  receiveNext(streamLane?: number): IncomingMessage | undefined {
+    const message = FACTS[this.#core.state].isVisible
+      ? this.#core.receive(this.#driver.platform.nowUs(), streamLane)
+      : undefined;
+    // None left: the next one is announced again.
+    if (this.#core.data.delivery.receiver.queuedMessages === 0) this.member.isAnnounced = false;
+    if (message !== undefined) this.#touch();
     return message;
   }
 
@@ -258,7 +303,7 @@ export class Connection
   /** Resolves once connected; rejects with a `ConnectionError` that says why not. */
   async connected(): Promise<this> {
     while (this.state !== 'Connected') {
-      if (!FACTS[this.#core.state].isActive) throw new ConnectionError(this.info);
+      if (!FACTS[this.#core.state].isActive) throw new ConnectionError(this.info, this.explain());
       await new Promise((resolve) => this.once('state', resolve));
     }
     return this;
@@ -268,7 +313,7 @@ export class Connection
   async *[Symbol.asyncIterator](): AsyncGenerator<IncomingMessage, void, undefined> {
     try {
       for (;;) {
-        const message = this.#receive();
+        const message = this.receiveNext();
         if (message !== undefined) yield message;
         else if (!FACTS[this.#core.state].isActive || !FACTS[this.#core.state].isVisible) return;
         else await this.#nextOf('readable', 'state');
@@ -294,7 +339,7 @@ export class Connection
   }
 
   #touch(): void {
-    this.#driver.touch(this.#member);
+    this.#driver.touch(this.member);
   }
 
   // ---- called by the instance
@@ -327,7 +372,7 @@ export class Connection
 
   #handOut(): void {
     while (this.listenerCount('message') > 0) {
-      const message = this.#receive();
+      const message = this.receiveNext();
       if (message === undefined) return;
       this.emit('message', message);
     }

@@ -8,7 +8,7 @@ import type { DatagramTarget, EndpointEvent, Member } from '../core/endpoint/mem
 import type { Alarm, DatagramSink, NetAddress, Platform, UdpPort, UdpPortOptions } from '../core/platform.ts';
 import { FakePorts, type TracedPacket } from './fake-network.ts';
 
-/** An alarm that is later than this was not a slow timer. */
+/** What comes later than this was not delayed by a slow timer or much traffic. */
 const STALL_US = 200 * US_PER_MS;
 
 /** Makes a port that hands what it receives to `sink`. */
@@ -24,6 +24,8 @@ export class Driver {
   readonly #slot = new TransmitSlot();
   readonly #ports = new Set<UdpPort>();
   #alarmAtUs = NEVER;
+  /** When a settle was asked for that is to come in the same turn of the event loop; NEVER if none was. */
+  #plannedAtUs = NEVER;
   /** When the event loop certainly ran. */
   #awakeAtUs = 0;
   #hasStalled = false;
@@ -89,13 +91,17 @@ export class Driver {
     this.platform.defer(() => this.#onTime(this.platform.nowUs()));
   }
 
-  /** If our own event loop stood still, the time that we did not listen is not held against the peers. */
+  /**
+   * If our own event loop stood still, the time that we did not listen is not held against the peers. It is known for how
+   * long at least, and since when at most; the latter counts in their favour.
+   */
   #noticeStall(nowUs: number): void {
-    const stallUs = nowUs - Math.max(this.#alarmAtUs, this.#awakeAtUs);
+    const awakeAtUs = this.#awakeAtUs;
+    const stallUs = nowUs - Math.max(awakeAtUs, Math.min(this.#alarmAtUs, this.#plannedAtUs));
     this.#awakeAtUs = nowUs;
     if (stallUs < STALL_US) return;
     this.#hasStalled = true;
-    this.#endpoint.onStall(stallUs, nowUs);
+    this.#endpoint.onStall(stallUs, nowUs - awakeAtUs, nowUs);
   }
 
   #onTime(nowUs: number): void {
@@ -118,6 +124,7 @@ export class Driver {
   poke(): void {
     if (this.#isSettlePlanned || this.#isSettling) return;
     this.#isSettlePlanned = true;
+    this.#plannedAtUs = this.platform.nowUs();
     this.platform.defer(() => {
       this.#isSettlePlanned = false;
       this.settle();
@@ -132,11 +139,15 @@ export class Driver {
     let nowUs = platform.nowUs();
     // Before the alarm that would have told is moved.
     this.#noticeStall(nowUs);
+    this.#plannedAtUs = NEVER;
     this.#transmit(nowUs);
     // What the application does when it is told may lead to more.
     for (let event = this.#endpoint.pollEvent(); event !== undefined; event = this.#endpoint.pollEvent()) {
+      this.#plannedAtUs = nowUs;
       this.#tell(event);
       nowUs = platform.nowUs();
+      this.#noticeStall(nowUs);
+      this.#plannedAtUs = NEVER;
       this.#transmit(nowUs);
     }
     for (let port = this.#endpoint.pollReleasedPort(); port !== undefined; port = this.#endpoint.pollReleasedPort()) {

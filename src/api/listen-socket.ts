@@ -78,7 +78,8 @@ export class IncomingConnection {
     void this.connection.close(options);
   }
 
-  /** @internal The client is gone: a connection that was never taken over is nobody's to close but ours. */
+  // The client is gone: a connection that was never taken over is nobody's to close but ours.
+  /** @internal */
   release(): void {
     if (!this.#isAnswered) void this.connection.close();
   }

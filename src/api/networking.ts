@@ -14,11 +14,15 @@ import { Endpoint, StrayLimiter } from '../core/endpoint/endpoint.ts';
 import type { EndpointEvent, Member } from '../core/endpoint/member.ts';
 import type { NetAddress, Platform } from '../core/platform.ts';
 import { nodePlatform } from '../node/platform.ts';
+import { broadcast, type OutgoingBatchMessage, type SendResult, sendMessages } from './batch.ts';
 import { ConnectRace, orAborted } from './connect.ts';
 import { Connection } from './connection.ts';
 import { Driver } from './driver.ts';
 import type { FakeNetworkCounts, TracedPacket } from './fake-network.ts';
 import { IncomingConnection, type ListenOptions, ListenSocket } from './listen-socket.ts';
+import { PollGroup } from './poll-group.ts';
+import type { SendOptions } from './sending.ts';
+import { openSocketPair, type SocketPairOptions } from './socket-pair.ts';
 
 export interface NetworkingOptions {
   /** Who we are, as peers see it: `str:alice`, `steamid:…`, an `Identity`. Without one we are anonymous. */
@@ -135,6 +139,12 @@ export class Networking implements AsyncDisposable {
     }
     const config = new ConfigScope('connection', this.#interfaceConfig);
     if (options.config !== undefined) config.setAll(options.config);
+    if (config.get('symmetricConnect') !== 0) {
+      throw new NetworkingError(
+        'NotSupported',
+        'cannot connect: symmetricConnect is for connections through signaling',
+      );
+    }
     const remote: NetAddress = { address: target.host, port: target.port };
     const local = { address: options.localAddress ?? (target.isIPv4 ? '0.0.0.0' : '::'), port: 0 };
     if (IpAddress.parse(local.address)?.isIPv4 !== target.isIPv4) {
@@ -181,6 +191,36 @@ export class Networking implements AsyncDisposable {
     const hosts = await this.platform.resolve(host);
     if (hosts.length === 0) throw new NetworkingError('ResolveFailed', `"${host}" has no address`);
     return hosts.map((each) => IpAddress.fromNet({ address: each, port: Number(port) }));
+  }
+
+  /**
+   * Two connections with each other, both Connected, without events. Both want to be closed. Throws `InvalidParam` for
+   * an identity that cannot be read, `BindFailed`, `LimitExceeded`, and as `config.set` does.
+   */
+  createSocketPair(options: SocketPairOptions = {}): [Connection, Connection] {
+    this.#mustBeOpen();
+    const { loopback = 'memory', identities: [first, second] = [undefined, undefined], config = {} } = options;
+    const identities = [identityOf(first), identityOf(second)] as const;
+    const members = openSocketPair(this.#driver, this.#endpoint, loopback, identities, config);
+    return [this.#wrap(members[0]), this.#wrap(members[1])];
+  }
+
+  /** A group for reading from many connections as from one. */
+  createPollGroup(): PollGroup {
+    return new PollGroup(this.#driver);
+  }
+
+  /**
+   * Sends in the given order; throws nothing that has to do with one of the messages, but returns it in its place. After
+   * a message that was not taken, those behind it of the same connection are not tried.
+   */
+  sendMessages(messages: readonly OutgoingBatchMessage[]): SendResult[] {
+    return sendMessages(messages);
+  }
+
+  /** Sends the same message to all of them, copying it once. The results are those of `sendMessages`. */
+  broadcast(connections: Iterable<Connection>, data: Uint8Array | string, options: SendOptions = {}): SendResult[] {
+    return broadcast(connections, data, options);
   }
 
   /**
@@ -245,11 +285,17 @@ export class Networking implements AsyncDisposable {
       case 'messagesReady':
         connection.onMessagesReady();
         break;
+      case 'streamsReady':
+        connection.streams.onReady();
+        break;
       case 'receipt':
         connection.emit('receipt', event.receipt);
         break;
       case 'drained':
         connection.onDrained();
+        break;
+      case 'rateLimited':
+        connection.emit('rateLimited', event.limit);
         break;
       case 'closeConfirmed':
         connection.onCloseConfirmed();

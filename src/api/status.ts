@@ -1,7 +1,18 @@
 // How a connection is doing, as a snapshot. Spec: 05 §5.8 "SteamNetConnectionRealTimeStatus_t".
 
+import { US_PER_SECOND } from '../core/base/time.ts';
 import type { Connection } from '../core/connection/connection.ts';
 import { type ConnectionState, visibleState } from '../core/connection/state-table.ts';
+import type { Delivery } from '../core/delivery/delivery.ts';
+
+/** One lane's share of what waits. */
+export interface LaneStatus {
+  readonly pendingReliableBytes: number;
+  readonly pendingUnreliableBytes: number;
+  readonly sentUnackedReliableBytes: number;
+  /** How long a message queued on it now would wait, by priorities and weights; Infinity while not connected. */
+  readonly queueTimeUs: number;
+}
 
 /** Bytes are those of UDP payload, rates are of the last five seconds. */
 export interface ConnectionStatus {
@@ -35,26 +46,28 @@ export interface ConnectionStatus {
   readonly packetsLost: number;
   readonly packetsOutOfOrder: number;
   readonly packetsDuplicate: number;
+  /** The lanes of our sending side, by number. */
+  readonly lanes: readonly LaneStatus[];
 }
 
+/** As `statusOf`; the largest jitter counts from now on. */
 export function connectionStatus(connection: Connection, nowUs: number): ConnectionStatus {
+  const status = statusOf(connection, nowUs);
+  connection.data.stats.unreadJitterUs = -1;
+  return status;
+}
+
+export function statusOf(connection: Connection, nowUs: number): ConnectionStatus {
   const { data } = connection;
   const { stats, delivery, exchange } = data;
   const isConnected = connection.state === 'Connected';
   if (isConnected) data.settleStats(nowUs);
-  let pendingReliableBytes = 0;
-  let pendingUnreliableBytes = 0;
-  let sentUnackedReliableBytes = 0;
-  for (const lane of delivery.sendLanes) {
-    pendingReliableBytes += lane.pendingReliableBytes + lane.lostBytes;
-    pendingUnreliableBytes += lane.pendingUnreliableBytes;
-    sentUnackedReliableBytes += lane.inFlightBytes;
-  }
+  const sendRateBytesPerSec = delivery.bucket.rateBytesPerSec;
+  const lanes = laneStatuses(delivery, isConnected ? sendRateBytesPerSec : 0);
+  const pendingReliableBytes = sum(lanes, (lane) => lane.pendingReliableBytes);
+  const pendingUnreliableBytes = sum(lanes, (lane) => lane.pendingUnreliableBytes);
   const remote = exchange.remoteInstantaneous;
   const isRemoteKnown = remote?.droppedPercent !== undefined && remote.weirdPercent !== undefined;
-  const sendRateBytesPerSec = delivery.bucket.rateBytesPerSec;
-  const maxJitterUs = stats.unreadJitterUs;
-  stats.unreadJitterUs = -1;
   return {
     state: visibleState(connection.state),
     pingMs: stats.roundTrip.smoothedMs,
@@ -67,11 +80,11 @@ export function connectionStatus(connection: Connection, nowUs: number): Connect
     sendRateBytesPerSec,
     pendingUnreliableBytes,
     pendingReliableBytes,
-    sentUnackedReliableBytes,
+    sentUnackedReliableBytes: sum(lanes, (lane) => lane.sentUnackedReliableBytes),
     queueTimeUs: isConnected
       ? ((pendingReliableBytes + pendingUnreliableBytes) / sendRateBytesPerSec) * 1e6
       : Number.POSITIVE_INFINITY,
-    maxJitterUs,
+    maxJitterUs: stats.unreadJitterUs,
     packetsSent: stats.sent.packets,
     bytesSent: stats.sent.bytes,
     packetsReceived: stats.received.packets,
@@ -80,5 +93,39 @@ export function connectionStatus(connection: Connection, nowUs: number): Connect
     packetsLost: stats.window.lost,
     packetsOutOfOrder: stats.window.outOfOrder,
     packetsDuplicate: stats.window.duplicates,
+    lanes,
   };
+}
+
+/** With a rate of 0 nothing ever leaves. */
+function laneStatuses({ sendLanes, laneOptions }: Delivery, rateBytesPerSec: number): readonly LaneStatus[] {
+  const lanes = sendLanes.map((lane, i) => {
+    const { priority = 0, weight = 1 } = laneOptions[i] ?? {};
+    const pendingReliableBytes = lane.pendingReliableBytes + lane.lostBytes;
+    const { pendingUnreliableBytes, inFlightBytes } = lane;
+    const pendingBytes = pendingReliableBytes + pendingUnreliableBytes;
+    return { priority, weight, pendingBytes, pendingReliableBytes, pendingUnreliableBytes, inFlightBytes };
+  });
+  return lanes.map(({ priority, weight, pendingBytes, ...lane }) => {
+    const before = lanes.filter((each) => each.priority < priority);
+    const equals = lanes.filter((each) => each.priority === priority && each.pendingBytes > 0);
+    // Its share of the line, as long as the others of its class have something to send.
+    const inTurn = (pendingBytes * sum(equals, (each) => each.weight)) / weight;
+    const ahead =
+      sum(before, (each) => each.pendingBytes) +
+      Math.min(
+        inTurn,
+        sum(equals, (each) => each.pendingBytes),
+      );
+    return {
+      pendingReliableBytes: lane.pendingReliableBytes,
+      pendingUnreliableBytes: lane.pendingUnreliableBytes,
+      sentUnackedReliableBytes: lane.inFlightBytes,
+      queueTimeUs: rateBytesPerSec === 0 ? Number.POSITIVE_INFINITY : (ahead / rateBytesPerSec) * US_PER_SECOND,
+    };
+  });
+}
+
+function sum<T>(items: readonly T[], numberOf: (item: T) => number): number {
+  return items.reduce((total, item) => total + numberOf(item), 0);
 }

@@ -123,7 +123,7 @@ export class Connection {
       return 'handshakeFailed';
     }
     this.#outbox.push(this.#server!.connectOk(this.id, nowUs));
-    this.#establish(session, nowUs);
+    this.establish(session, nowUs);
     return 'ok';
   }
 
@@ -159,10 +159,10 @@ export class Connection {
     return this.#state === 'Connected' ? 'ok' : 'notConnected';
   }
 
-  /** The next unread message. Taking messages makes room for those that had to wait. */
-  receive(nowUs: number): IncomingMessage | undefined {
+  /** The next unread message; of a stream, that of this lane. Taking messages makes room for those that had to wait. */
+  receive(nowUs: number, streamLane?: number): IncomingMessage | undefined {
     const { receiver } = this.data.delivery;
-    const message = receiver.take();
+    const message = receiver.take(streamLane);
     if (message !== undefined && FACTS[this.#state].carriesData && receiver.resume(nowUs) === Outcome.Fatal) {
       this.#fail({ reason: EndReason.Misc_InternalError, debug: receiver.violation }, nowUs);
     }
@@ -251,7 +251,7 @@ export class Connection {
   #take(step: ClientStep | undefined, nowUs: number): void {
     if (step === undefined) return;
     if (step.kind === 'fail') this.#fail(step.failure, nowUs);
-    else if (step.kind === 'establish') this.#establish(step.session, nowUs);
+    else if (step.kind === 'establish') this.establish(step.session, nowUs);
     else {
       this.#say(step.packet);
       this.#handshakeDueUs = nowUs + HANDSHAKE_RETRY_US;
@@ -351,7 +351,8 @@ export class Connection {
 
   // ---- the state machine
 
-  #establish(session: Session, nowUs: number): void {
+  /** Keys are there: after a handshake, or from the beginning for one end of a pair. */
+  establish(session: Session, nowUs: number): void {
     this.#session = session;
     this.data.start(session.ciphers.sealer, session.ciphers.opener, session.protocolVersion, nowUs);
     this.#apply('establish', nowUs);

@@ -16,7 +16,7 @@ export class History {
   challengesSent = 0;
   challengeRepliesReceived = 0;
   requestsSent = 0;
-  /** Of our event loop, as far as it was noticed: how late an alarm was. */
+  /** Of our event loop, as far as it was noticed: how much later than it should it came to us. */
   longestStallUs = 0;
   longestStallAtUs = LONG_AGO;
 
@@ -39,9 +39,9 @@ export class History {
     if (kind === 'challengeReply') this.challengeRepliesReceived++;
   }
 
-  /** Our event loop stood still for this long, until now. */
-  onStall(stallUs: number, nowUs: number): void {
-    this.excusedUs += stallUs;
+  /** Our event loop stood still for `stallUs` at least and `deafUs` at most, until now. */
+  onStall(stallUs: number, deafUs: number, nowUs: number): void {
+    this.excusedUs += Math.min(deafUs, nowUs - this.stateSinceUs);
     if (stallUs < this.longestStallUs) return;
     this.longestStallUs = stallUs;
     this.longestStallAtUs = nowUs;

@@ -40,11 +40,13 @@ export const CONNECTION_FLAG_BITS = {
 } as const satisfies Record<keyof ConnectionFlags, number>;
 
 export function connectionFlags(remote: IpAddress, isAuthenticated: boolean, isEncrypted: boolean): ConnectionFlags {
+  // Nothing else has a peer without an address. That nothing of it can be overheard or forged counts as protection.
+  const isInMemory = remote.isAny;
   return {
-    unauthenticated: !isAuthenticated,
-    unencrypted: !isEncrypted,
-    loopbackBuffers: false,
-    fast: remote.isLoopback,
+    unauthenticated: !isAuthenticated && !isInMemory,
+    unencrypted: !isEncrypted && !isInMemory,
+    loopbackBuffers: isInMemory,
+    fast: remote.isLoopback || isInMemory,
     relayed: false,
   };
 }

@@ -89,6 +89,8 @@ export class IncomingMessage {
   readonly reliable: boolean;
   /** When the packet that completed it arrived, on the instance's clock. */
   readonly receivedAtUs: number;
+  /** @internal Its turn among the messages of all connections; one put before another of its lane shares that one's. */
+  arrival = 0;
 
   constructor(data: Uint8Array, messageNumber: number, lane: number, reliable: boolean, receivedAtUs: number) {
     this.data = data;

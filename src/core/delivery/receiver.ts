@@ -53,6 +53,11 @@ export class Receiver implements MessageSink {
     this.#streamMessages += stream.length;
   }
 
+  /** Whether there is something to read for the stream of this lane. */
+  hasStreamMessages(lane: number): boolean {
+    return (this.#streams.get(lane)?.length ?? 0) > 0;
+  }
+
   /** What the stream has not read is dropped. */
   closeStream(lane: number): void {
     while (this.take(lane) !== undefined);
@@ -123,10 +128,8 @@ export class Receiver implements MessageSink {
 
   deliver(payload: Uint8Array, number: number, lane: number, isReliable: boolean): boolean {
     const { recvBufferMessages, recvBufferBytes } = this.settings;
-    if (
-      this.#queue.length + this.#streamMessages >= recvBufferMessages ||
-      this.queuedBytes + payload.length > recvBufferBytes
-    ) {
+    const unread = this.#queue.length + this.#streamMessages;
+    if (unread >= recvBufferMessages || this.queuedBytes + payload.length > recvBufferBytes) {
       if (isReliable) this.#isHeldBack = true;
       return false;
     }

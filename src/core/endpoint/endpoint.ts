@@ -9,11 +9,13 @@ import { ConfigScope } from '../config/scope.ts';
 import { Connection } from '../connection/connection.ts';
 import type { End } from '../connection/end-reason.ts';
 import type { Environment, TransmitSlot } from '../connection/environment.ts';
+import { SECURITY_VALUES } from '../connection/settings.ts';
 import type { NetAddress, UdpPort } from '../platform.ts';
 import { decodeControlPacket, MIN_DATAGRAM_BYTES } from '../wire/control-packets.ts';
 import { isDataPacket } from '../wire/data-packet.ts';
 import { Listener } from './listener.ts';
 import { type DatagramTarget, type EndpointEvent, Member } from './member.ts';
+import { type PairEnd, pairSessions } from './pair.ts';
 
 const MAX_CONNECTIONS = 0x1fff;
 const RECENT_IDS = 256;
@@ -62,6 +64,24 @@ export class Endpoint {
     connection.connect(nowUs);
     this.touch(member);
     return member;
+  }
+
+  /** Connects two new connections with each other. They begin as Connected, and nobody is told. */
+  pair(ends: readonly [PairEnd, PairEnd], nowUs: number): readonly [Member, Member] {
+    const members = [this.#newEnd(ends[0]), this.#newEnd(ends[1])] as const;
+    const connections = [members[0].connection, members[1].connection] as const;
+    const sessions = pairSessions(this.env, ends, connections, nowUs);
+    for (const [i, member] of members.entries()) {
+      member.connection.establish(sessions[i]!, nowUs);
+      member.connection.pollEvent();
+      this.touch(member);
+    }
+    return members;
+  }
+
+  #newEnd({ path, config }: PairEnd): Member {
+    for (const name of SECURITY_VALUES) config.lock(name);
+    return this.#add(new Connection(this.env, config, this.#newId(), false, path), undefined);
   }
 
   /** Makes the connection of a client that showed its address; undefined if `begin` refuses it. */
@@ -134,11 +154,11 @@ export class Endpoint {
     }
   }
 
-  /** Nobody listened for this long, until now: the peers' silence does not count. */
-  onStall(stallUs: number, nowUs: number): void {
+  /** Nobody listened for `stallUs` at least and `deafUs` at most, until now: the peers' silence does not count. */
+  onStall(stallUs: number, deafUs: number, nowUs: number): void {
     for (const { connection } of this.#members.values()) {
-      connection.history.onStall(stallUs, nowUs);
-      connection.data.liveness.excuse(stallUs, nowUs);
+      connection.history.onStall(stallUs, deafUs, nowUs);
+      connection.data.liveness.excuse(deafUs, nowUs);
     }
   }
 
@@ -212,8 +232,14 @@ export class Endpoint {
   }
 
   #announceMessages(member: Member): void {
-    if (member.isAnnounced || member.connection.data.delivery.receiver.queuedMessages === 0) return;
+    const { receiver } = member.connection.data.delivery;
+    if (receiver.hasStreamNews) {
+      receiver.hasStreamNews = false;
+      this.#events.push({ kind: 'streamsReady', member });
+    }
+    if (member.isAnnounced || receiver.queuedMessages === 0) return;
     member.isAnnounced = true;
+    member.groupPlace?.group.update(member);
     this.#events.push({ kind: 'messagesReady', member });
   }
 
@@ -224,6 +250,7 @@ export class Endpoint {
     this.#deadlines.set(member, Number.POSITIVE_INFINITY);
     this.#recentIds.push(low);
     if (this.#recentIds.length > RECENT_IDS) this.#recentIds.shift();
+    member.groupPlace?.group.delete(member);
     this.#events.push({ kind: 'gone', member });
     if (member.listener === undefined) this.#releasedPorts.push(member.connection.path.port);
     else {

@@ -8,6 +8,7 @@ import type { RateLimit } from '../connection/rate-watch.ts';
 import type { Receipt } from '../delivery/message.ts';
 import type { NetAddress } from '../platform.ts';
 import type { Listener } from './listener.ts';
+import type { GroupPlace } from './message-group.ts';
 
 export class Member implements Scheduled {
   readonly connection: Connection;
@@ -19,6 +20,8 @@ export class Member implements Scheduled {
   isDirty = false;
   /** The application was told of unread messages. */
   isAnnounced = false;
+  /** In the message group that it belongs to, if any. */
+  groupPlace: GroupPlace | undefined;
   /** The application wants to be told when no more than this is pending; -1 if it does not. */
   drainBelowBytes = -1;
   /** The application was told that the peer knows of the close. */
@@ -34,6 +37,8 @@ export class Member implements Scheduled {
 export type EndpointEvent =
   | { readonly kind: 'stateChanged'; readonly member: Member; readonly change: StateChange }
   | { readonly kind: 'messagesReady'; readonly member: Member }
+  /** Some stream can be read on. */
+  | { readonly kind: 'streamsReady'; readonly member: Member }
   | { readonly kind: 'receipt'; readonly member: Member; readonly receipt: Receipt }
   /** The configured rate holds data back. */
   | { readonly kind: 'rateLimited'; readonly member: Member; readonly limit: RateLimit }

@@ -60,6 +60,21 @@ describe('Liveness', () => {
     expect(liveness.flags(START_US, false, overdueUs + 100 * MS)).to.equal(0);
   });
 
+  it('does not count time in which nobody listened, and believes nothing of the future', () => {
+    const liveness = started();
+    liveness.expectReply(false, 0, START_US);
+    const awakeAtUs = START_US + 30_000 * MS;
+    liveness.excuse(30_000 * MS, awakeAtUs);
+    expect(liveness.nextTimeoutUs(TIMEOUT_US)).to.equal(awakeAtUs + 250 * MS);
+    expect(liveness.lastReceivedUs).to.equal(awakeAtUs);
+    // What waited in the socket was read first, and an answer is expected to what was said then.
+    liveness.onReceived(awakeAtUs);
+    liveness.expectReply(false, 0, awakeAtUs);
+    liveness.excuse(30_000 * MS, awakeAtUs);
+    expect(liveness.nextTimeoutUs(TIMEOUT_US)).to.equal(awakeAtUs + 250 * MS);
+    expect(liveness.lastReceivedUs).to.equal(awakeAtUs);
+  });
+
   it('gives up after four unanswered questions, and no sooner than the time-out after the first', () => {
     const liveness = started();
     liveness.expectReply(false, 0, START_US);
