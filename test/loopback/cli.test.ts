@@ -109,11 +109,28 @@ describe('the command gns', function () {
     expect(ended).to.include({ conn: 'L.1', reason: 1234, reasonName: 'App', debug: 'bye', identity: 'str:bob' });
     expect(await server.command('wait id=L.1 state=gone')).to.include({ ev: 'ok' });
     expect(await client.command('config FakePacketLoss_Send=0')).to.include({ ev: 'ok' });
-    expect(await client.command('pollgroup create id=G')).to.include({ ev: 'error', result: 'NotSupported' });
+    expect(await client.command('cert status')).to.include({ ev: 'error', result: 'NotSupported' });
 
     expect([await client.end(), await server.end()]).to.deep.equal([0, 0]);
     expect(client.reports.at(0)).to.include({ ev: 'hello', protocol: 1 });
     expect(client.reports.at(-1)).to.include({ ev: 'bye' });
+  });
+
+  it('peer: has pairs, poll groups and lanes', async () => {
+    const peer = run('peer', 'init');
+    await peer.command('socketpair id1=A id2=B');
+    await peer.command('socketpair id1=C id2=D network=1 identity1=str:one');
+    expect(await peer.command('info id=A')).to.include({ state: 'Connected', flags: 12, addr: '[::]:0' });
+    expect(await peer.command('info id=C')).to.include({ state: 'Connected', flags: 9, identity: 'str:one' });
+    expect(await peer.command('pollgroup create id=G')).to.include({ ev: 'ok' });
+    expect(await peer.command('pollgroup set id=B group=G')).to.include({ ev: 'ok' });
+    expect(await peer.command('pollgroup set id=D group=none')).to.include({ ev: 'ok' });
+    expect(await peer.command('lanes id=A n=2 priorities=0,1 weights=1,2')).to.include({ n: 2 });
+    await peer.command('send id=A text=in-group lane=1');
+    await peer.command('send id=C text=in-none');
+    expect(JSON.parse(await peer.find('"conn":"B"'))).to.include({ ev: 'msg', lane: 1, size: 8 });
+    expect(JSON.parse(await peer.find('"conn":"D"'))).to.include({ ev: 'msg', lane: 0, size: 7 });
+    expect(await peer.end()).to.equal(0);
   });
 
   it('peer: runs what comes through a pipe in order, and lets commands wait', async () => {

@@ -3,6 +3,7 @@
 import type { CommandFunction, CommandTable } from './command-table.ts';
 import { CONNECTION_COMMANDS } from './connection-commands.ts';
 import { DATA_COMMANDS } from './data-commands.ts';
+import { GROUP_COMMANDS } from './group-commands.ts';
 import { CommandError } from './line.ts';
 import { QUERY_COMMANDS } from './query-commands.ts';
 import { SETUP_COMMANDS } from './setup-commands.ts';
@@ -14,15 +15,17 @@ const notSupported: CommandFunction = (command) => {
 
 /** Commands of the protocol that this library cannot do. */
 const UNSUPPORTED: CommandTable = Object.fromEntries(
-  ['castore', 'cert', 'connectp2p', 'listenp2p', 'messages', 'pollgroup', 'signal', 'signalreject', 'socketpair'].map(
-    (name) => [name, notSupported],
-  ),
+  ['castore', 'cert', 'connectp2p', 'listenp2p', 'messages', 'signal', 'signalreject'].map((name) => [
+    name,
+    notSupported,
+  ]),
 );
 
 export const COMMANDS: CommandTable = {
   ...SETUP_COMMANDS,
   ...CONNECTION_COMMANDS,
   ...DATA_COMMANDS,
+  ...GROUP_COMMANDS,
   ...TASK_COMMANDS,
   ...QUERY_COMMANDS,
   ...UNSUPPORTED,

@@ -16,12 +16,6 @@ export const DATA_COMMANDS: CommandTable = {
     for (const { connection } of peers) connection.flush();
     return DONE;
   },
-  lanes: (command, { session }) => {
-    session.need(command.need('id'));
-    const n = command.needInteger('n');
-    if (n !== 1) throw CommandError.notSupported('more than one lane');
-    return { n };
-  },
   sink: (command, { session }) => {
     const isOn = command.onOff();
     const peers = takeTargets(command, session);

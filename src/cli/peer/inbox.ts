@@ -1,6 +1,6 @@
 // Takes what a connection received: counts, checks, echoes and reports it, as the switches say.
 
-import type { IncomingMessage } from '../../index.ts';
+import type { IncomingMessage, PollGroup } from '../../index.ts';
 import { monotonicUs } from './clock.ts';
 import { type LatencyClock, LatencyLog, RATE_HEADER_BYTES, RATE_MAGIC } from './latency.ts';
 import { CommandError } from './line.ts';
@@ -33,6 +33,17 @@ export class Inbox {
       const messages = peer.connection.receiveMessages(BATCH_MESSAGES);
       for (const message of messages) this.#take(peer, message);
       if (messages.length < BATCH_MESSAGES) return;
+    }
+  }
+
+  drainGroup(group: PollGroup): void {
+    for (;;) {
+      const received = group.receiveMessages(BATCH_MESSAGES);
+      for (const { connection, message } of received) {
+        const peer = this.#session.find(`#${connection.id}`);
+        if (peer !== undefined) this.#take(peer, message);
+      }
+      if (received.length < BATCH_MESSAGES) return;
     }
   }
 
@@ -104,6 +115,7 @@ export class Inbox {
   /** With the message's own reliability, and what was added. */
   #echo(peer: PeerConnection, message: IncomingMessage, noNagle: boolean, noDelay: boolean, reliable: boolean): void {
     try {
+      if (message.lane >= peer.laneCount) peer.configureLanes(Array.from({ length: message.lane + 1 }, () => ({})));
       peer.send(message.data, { reliable: message.reliable || reliable, noNagle, noDelay, lane: message.lane });
     } catch (error) {
       if (++this.#session.echoFailures > MAX_FAILURE_EVENTS) return;

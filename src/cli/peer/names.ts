@@ -1,6 +1,6 @@
 // Numbers and records of the library as the words of the peer's reports.
 
-import { type Connection, type ConnectionInfo, EndReason, flagBits } from '../../index.ts';
+import { type Connection, type ConnectionInfo, EndReason, flagBits, type LaneStatus } from '../../index.ts';
 import type { Fields } from './report.ts';
 
 /** GNS's numbers of those results that occur here. */
@@ -49,7 +49,8 @@ export function description(connection: Connection, info: ConnectionInfo): strin
   // An identity that is only an address says nothing more than the address.
   const who = remoteIdentity?.kind === 'ip' ? '' : `${remoteIdentity ?? 'invalid'}@`;
   const name = connection.name === '' ? '' : ` '${connection.name}'`;
-  return `#${connection.id} UDP ${who}${remoteAddress}${name}`;
+  const route = info.flags.loopbackBuffers ? 'pipe' : `UDP ${who}${remoteAddress}`;
+  return `#${connection.id} ${route}${name}`;
 }
 
 export function flagFields({ flags }: ConnectionInfo): Fields {
@@ -65,6 +66,11 @@ export function endFields({ endReason, endDebug }: ConnectionInfo): Fields {
   return { reason: endReason, reasonName: reasonName(endReason), debug: endDebug };
 }
 
+/** With its port, even where it has none. */
+export function addressText({ remoteAddress }: ConnectionInfo): string {
+  return remoteAddress.isAny ? `[${remoteAddress.host}]:0` : String(remoteAddress);
+}
+
 export function identityText({ remoteIdentity }: ConnectionInfo): string {
   return String(remoteIdentity ?? 'invalid');
 }
@@ -75,12 +81,6 @@ const FOREVER_US = 2n ** 63n - 1n;
 /** The fields of the `status` command. */
 export function statusFields(connection: Connection): Fields {
   const status = connection.status();
-  const queue = {
-    pending_unreliable: status.pendingUnreliableBytes,
-    pending_reliable: status.pendingReliableBytes,
-    unacked_reliable: status.sentUnackedReliableBytes,
-    queue_us: Number.isFinite(status.queueTimeUs) ? Math.trunc(status.queueTimeUs) : FOREVER_US,
-  };
   return {
     state: status.state,
     ping_ms: status.pingMs,
@@ -91,9 +91,9 @@ export function statusFields(connection: Connection): Fields {
     in_pkts_per_s: status.inPacketsPerSec,
     in_bytes_per_s: status.inBytesPerSec,
     send_rate: status.sendRateBytesPerSec,
-    ...queue,
+    ...queueFields(status),
     max_jitter_us: status.maxJitterUs,
-    lanes: [queue],
+    lanes: status.lanes.map(queueFields),
     packets: {
       sent_pkts: status.packetsSent,
       sent_bytes: status.bytesSent,
@@ -104,6 +104,16 @@ export function statusFields(connection: Connection): Fields {
       recv_out_of_order: status.packetsOutOfOrder,
       recv_duplicate: status.packetsDuplicate,
     },
+  };
+}
+
+/** What waits, on one lane or all. */
+function queueFields(queue: LaneStatus): Fields {
+  return {
+    pending_unreliable: queue.pendingUnreliableBytes,
+    pending_reliable: queue.pendingReliableBytes,
+    unacked_reliable: queue.sentUnackedReliableBytes,
+    queue_us: Number.isFinite(queue.queueTimeUs) ? Math.trunc(queue.queueTimeUs) : FOREVER_US,
   };
 }
 

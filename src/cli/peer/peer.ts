@@ -42,6 +42,7 @@ export class Peer {
     this.#tasks = new TaskList(this.#reporter, () => this.#checkPause());
     this.#session = new Session(this.#reporter, {
       onReadable: (peer) => this.#shop.inbox.drain(peer),
+      onGroupReadable: (group) => this.#shop.inbox.drainGroup(group),
       onChange: (peer) => this.#onChange(peer),
     });
     this.#shop = { session: this.#session, inbox: new Inbox(this.#session, this.#tasks), tasks: this.#tasks };

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { cpuUs, monotonicUs } from './clock.ts';
 import type { CommandTable, Workshop } from './command-table.ts';
 import type { Command } from './line.ts';
-import { description, endFields, flagFields, identityText, orNull, statusFields } from './names.ts';
+import { addressText, description, endFields, flagFields, identityText, orNull, statusFields } from './names.ts';
 import type { Fields } from './report.ts';
 
 export const QUERY_COMMANDS: CommandTable = {
@@ -44,7 +44,7 @@ function info(command: Command, { session }: Workshop): Fields {
     listen: orNull(peer.listenId),
     state: details.state,
     identity: identityText(details),
-    addr: String(details.remoteAddress),
+    addr: addressText(details),
     ...endFields(details),
     desc: description(connection, details),
     userdata: connection.config.get('connectionUserData'),

@@ -8,12 +8,15 @@ import {
   type ConnectionState,
   type Identity,
   type IncomingConnection,
+  type LaneOptions,
   type ListenSocket,
   type Networking,
+  type PollGroup,
   type SendOptions,
 } from '../../index.ts';
+import { Groups } from './groups.ts';
 import { CommandError, parseInteger } from './line.ts';
-import { description, endFields, flagFields, identityText, orNull, resultName } from './names.ts';
+import { addressText, description, endFields, flagFields, identityText, orNull, resultName } from './names.ts';
 import type { Reporter } from './report.ts';
 
 /** How received messages are checked against the pattern. */
@@ -77,6 +80,15 @@ export class PeerConnection {
     this.listenId = listenId;
   }
 
+  /** Of our sending side. */
+  laneCount = 1;
+
+  /** Throws as `Connection.configureLanes` does. */
+  configureLanes(lanes: readonly LaneOptions[]): void {
+    this.connection.configureLanes(lanes);
+    this.laneCount = lanes.length;
+  }
+
   resetTotals(): void {
     this.totals = new Totals();
     this.firstReceivedUs = this.lastReceivedUs = 0;
@@ -102,6 +114,7 @@ export interface PeerListenSocket {
 export interface SessionListener {
   /** Messages wait. */
   onReadable(peer: PeerConnection): void;
+  onGroupReadable(group: PollGroup): void;
   /** A state was reported, or a connection is no longer known. */
   onChange(peer: PeerConnection): void;
 }
@@ -126,6 +139,7 @@ export class Session {
   /** Totals of the connections that are gone. */
   gone = new Totals();
   readonly listens = new Map<string, PeerListenSocket>();
+  readonly groups: Groups;
   readonly #byHandle = new Map<number, PeerConnection>();
   readonly #byId = new Map<string, PeerConnection>();
   /** Connections that came in, by listen socket id. */
@@ -137,6 +151,10 @@ export class Session {
   constructor(report: Reporter, listener: SessionListener) {
     this.report = report;
     this.#listener = listener;
+    this.groups = new Groups(
+      () => this.instance.createPollGroup(),
+      (group) => listener.onGroupReadable(group),
+    );
   }
 
   /** Throws `CommandError` before `init`. */
@@ -197,7 +215,11 @@ export class Session {
     this.#byHandle.set(connection.id, peer);
     // `info` has the state as applications know it: FinWait and the like are None.
     connection.on('state', ({ from, info }) => this.#onState(peer, from, info.state, info));
-    connection.on('readable', () => this.#listener.onReadable(peer));
+    // Otherwise its group tells.
+    connection.on('readable', () => {
+      if (this.groups.of(connection) === undefined) this.#listener.onReadable(peer);
+    });
+    this.groups.move(connection, 'default');
     return peer;
   }
 
@@ -268,7 +290,7 @@ export class Session {
       listen: orNull(peer.listenId),
       ...endFields(info),
       identity: identityText(info),
-      addr: String(info.remoteAddress),
+      addr: addressText(info),
       desc: description(peer.connection, info),
       ...flagFields(info),
     });

@@ -57,7 +57,8 @@ function readIdentity(command: Command): Identity | undefined | 'current' {
   }
 }
 
-function parseIdentity(text: string): Identity {
+/** Throws `CommandError` for what is none. */
+export function parseIdentity(text: string): Identity {
   const identity = text.toLowerCase() === 'localhost' ? Identity.localHost : Identity.parse(text);
   if (identity === undefined) throw new CommandError(`not an identity: '${text}'`);
   return identity;
