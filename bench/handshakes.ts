@@ -93,5 +93,6 @@ export async function main(): Promise<void> {
   await measure('tweetnacl');
 }
 
-if (process.argv[2] === 'client') await runClient(Number(process.argv[3]), Number(process.argv[4]), process.argv[5] as Curves);
+if (process.argv[2] === 'client')
+  await runClient(Number(process.argv[3]), Number(process.argv[4]), process.argv[5] as Curves);
 else if (process.argv[1] === fileURLToPath(import.meta.url)) await main();
