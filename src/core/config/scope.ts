@@ -19,6 +19,7 @@ export class ConfigScope {
   readonly #locked = new Set<ConfigName>();
   /** One for the whole tree, so that a scope need not ask its parents whether they changed. */
   readonly #changes: { count: number };
+  #ownChanges = 0;
 
   /** Only the global level has no parent; a parent is at a wider level. */
   constructor(level: ConfigLevel, parent?: ConfigScope) {
@@ -32,7 +33,7 @@ export class ConfigScope {
 
   /** Differs from an earlier one if a value seen here may have changed in between. Cheap: made for the packet path. */
   get revision(): number {
-    return this.#changes.count;
+    return this.#changes.count + this.#ownChanges;
   }
 
   /** The value in effect here: our own, else the parent's, else the built-in default. Throws `UnknownConfigValue`. */
@@ -103,6 +104,8 @@ export class ConfigScope {
   #store<Name extends ConfigName>(name: Name, value: ConfigValues[Name] | undefined): void {
     if (value === undefined) delete this.#own[name];
     else this.#own[name] = value;
-    this.#changes.count++;
+    // Nobody inherits from a connection: what is set there must not make all others look again.
+    if (this.level === 'connection') this.#ownChanges++;
+    else this.#changes.count++;
   }
 }
