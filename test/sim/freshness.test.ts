@@ -8,6 +8,8 @@ import { itSeeded } from '../support/seed.ts';
 
 const SECOND_US = 1_000_000;
 const KIB = new Uint8Array(1024);
+/** Random runs of the receipts test; more of them by hand. */
+const RUNS = Number(process.env['RUNS'] ?? 60);
 
 async function connected(link: LinkConditions = {}, config = {}, seed = 5) {
   const network = new SimulatedNetwork({ seed, crypto: nodeCrypto, conditions: { delayUs: 10_000 } });
@@ -84,7 +86,7 @@ describe('droppable messages', () => {
 describe('receipts', () => {
   itSeeded('say acked only of what arrived, and tell of every message once', async (seed) => {
     const random = new SeededRandom(seed);
-    for (let run = 0; run < 60; run++) {
+    for (let run = 0; run < RUNS; run++) {
       const link = { lossRatio: random.float() * 0.4, jitterUs: 20_000, reorderRatio: 0.1, reorderDelayUs: 20_000 };
       const { network, connection, received, receipts } = await connected(
         link,
