@@ -112,6 +112,7 @@ export class Networking implements AsyncDisposable {
       throw new NetworkingError('InvalidParam', `cannot listen on "${host}": not a numeric address`);
     const config = new ConfigScope('listenSocket', this.#interfaceConfig);
     if (options.config !== undefined) config.setAll(options.config);
+    mustBeAsymmetric(config, 'listen');
     if (config.get('ipAllowWithoutAuth') === 0 && this.#endpoint.env.certificate === undefined) {
       const why = 'ipAllowWithoutAuth is 0 and this instance has no certificate of an authority';
       throw new NetworkingError('InvalidParam', `cannot listen on ${host} port ${port}: ${why}`);
@@ -139,12 +140,7 @@ export class Networking implements AsyncDisposable {
     }
     const config = new ConfigScope('connection', this.#interfaceConfig);
     if (options.config !== undefined) config.setAll(options.config);
-    if (config.get('symmetricConnect') !== 0) {
-      throw new NetworkingError(
-        'NotSupported',
-        'cannot connect: symmetricConnect is for connections through signaling',
-      );
-    }
+    mustBeAsymmetric(config, 'connect');
     const remote: NetAddress = { address: target.host, port: target.port };
     const local = { address: options.localAddress ?? (target.isIPv4 ? '0.0.0.0' : '::'), port: 0 };
     if (IpAddress.parse(local.address)?.isIPv4 !== target.isIPv4) {
@@ -309,6 +305,11 @@ export class Networking implements AsyncDisposable {
       }
     }
   }
+}
+
+function mustBeAsymmetric(config: ConfigScope, action: string): void {
+  if (config.get('symmetricConnect') === 0) return;
+  throw new NetworkingError('NotSupported', `cannot ${action}: symmetricConnect is for connections through signaling`);
 }
 
 function identityOf(identity: string | Identity | undefined): Identity {

@@ -61,6 +61,8 @@ export class Connection {
     this.path = path;
     this.#address = IpAddress.fromNet(path.remote);
     this.data = new DataPath(config);
+    // Copied once, not followed. Spec: 06 §6.1.
+    config.set('connectionUserData', config.get('connectionUserData'));
   }
 
   get state(): ConnectionState {
