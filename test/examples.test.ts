@@ -46,4 +46,37 @@ describe('examples', function () {
     const [line] = await run('simulated');
     expect(line).to.match(/^1000 messages arrived in order, although [1-9]\d* packets were lost$/);
   });
+
+  it('dedicated-server welcomes, ticks and tells why a player left', async () => {
+    const lines = await run('dedicated-server');
+    expect(lines[0]).to.match(/^listening on /);
+    const [welcome, joined] = lines.slice(1, 3).sort();
+    expect(welcome).to.match(/^player: \{"welcome":"str:player","tick":\d+\}$/);
+    expect(joined).to.equal('str:player joined');
+    // 60 Hz for two seconds, on a machine that may be busy.
+    const [, snapshots] = /^player: saw (\d+) snapshots$/.exec(lines[3]!) ?? [];
+    expect(Number(snapshots)).to.be.within(30, 150);
+    expect(lines[4]).to.equal('str:player left: that was fun (1002)');
+    expect(lines[5]).to.match(/^stopped after \d+ ticks$/);
+  });
+
+  it('lanes lets voice and the newest state through, and the download waits', async () => {
+    const lines = await run('lanes');
+    const numberIn = (at: number, pattern: RegExp) => Number(pattern.exec(lines[at]!)?.[1]);
+    expect(lines[0]).to.equal('after 1500 ms at 60000 bytes/s:');
+    expect(numberIn(1, /^voice: (\d+) of 75 frames$/)).to.be.within(60, 75);
+    expect(numberIn(2, /^state: (\d+) of 150 updates, the last is "position 7\d\.5"$/)).to.be.within(40, 149);
+    expect(numberIn(3, /^download: (\d+) of 200000 bytes$/)).to.be.within(1, 150_000);
+    expect(lines[4]).to.equal('download: 200000 of 200000 bytes when all was delivered');
+  });
+
+  it('bot-swarm brings every reliable message of fifty bots through the loss', async () => {
+    const lines = await run('bot-swarm');
+    expect(lines[0]).to.equal('50 of 50 bots are in');
+    expect(lines[1]).to.match(/^the fake network lost [1-9]\d* packets$/);
+    const [, came, sent] = /^reliable: (\d+) of (\d+) came back$/.exec(lines[2]!) ?? [];
+    expect(came).to.equal(sent);
+    expect(lines[3]).to.match(/^unreliable: [1-9]\d* of \d+ came back$/);
+    expect(lines[4]).to.match(/^ping: \d+ ms at best, \d+ ms in the middle, \d+ ms at worst$/);
+  });
 });
