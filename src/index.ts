@@ -12,6 +12,7 @@ export type { Diagnosis, DiagnosisFacts, DiagnosisKind } from './api/explain.ts'
 export type { FakeNetworkCounts, TracedPacket } from './api/fake-network.ts';
 export type { LaneStream } from './api/lane-stream.ts';
 export { IncomingConnection, type ListenOptions, ListenSocket, type ListenSocketEvents } from './api/listen-socket.ts';
+export { LOG_LEVELS, type LogEntry, type LogLevel, type LogOptions } from './api/log.ts';
 export {
   type ConnectAndWaitOptions,
   type ConnectOptions,

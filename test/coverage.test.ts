@@ -57,7 +57,6 @@ const REASONS = [
   'P2P: planned',
   'messages API: planned',
   'certificates at run time: planned',
-  'logging: planned',
   "needs Valve's relay network",
   "needs Valve's hosted servers",
   "needs Valve's FakeIP service",

@@ -20,6 +20,7 @@ import { Connection } from './connection.ts';
 import { Driver } from './driver.ts';
 import type { FakeNetworkCounts, TracedPacket } from './fake-network.ts';
 import { IncomingConnection, type ListenOptions, ListenSocket } from './listen-socket.ts';
+import { Log, type LogOptions } from './log.ts';
 import { PollGroup } from './poll-group.ts';
 import type { SendOptions } from './sending.ts';
 import { openSocketPair, type SocketPairOptions } from './socket-pair.ts';
@@ -35,6 +36,8 @@ export interface NetworkingOptions {
   readonly platform?: Platform;
   /** Is shown every datagram that was sent or received, as long as `packetTraceMaxBytes` is not negative. */
   readonly trace?: (packet: TracedPacket) => void;
+  /** For a log: what becomes of connections and, where values such as `logLevelPacketGaps` ask for it, details. */
+  readonly log?: LogOptions;
 }
 
 export interface ConnectOptions {
@@ -62,6 +65,7 @@ export class Networking implements AsyncDisposable {
   readonly #driver: Driver;
   readonly #connections = new Map<Member, Connection>();
   readonly #listenSockets = new Map<unknown, ListenSocket>();
+  readonly #log: Log | undefined;
   #isClosed = false;
 
   /** Throws `InvalidParam` for an identity that cannot be read, and as `config.set` does. */
@@ -70,6 +74,8 @@ export class Networking implements AsyncDisposable {
     this.platform = options.platform ?? nodePlatform(options.crypto === undefined ? {} : { crypto: options.crypto });
     if (options.config !== undefined) this.config.setAll(options.config);
     this.#endpoint = new Endpoint(this.#environment(undefined), this.#interfaceConfig);
+    this.#log = options.log === undefined ? undefined : new Log(options.log, this.platform);
+    this.#endpoint.isObserved = this.#log !== undefined;
     this.#driver = new Driver(this.platform, this.#endpoint, (event) => this.#onEvent(event), options.trace);
   }
 
@@ -271,6 +277,7 @@ export class Networking implements AsyncDisposable {
     const connection = this.#wrap(member);
     switch (event.kind) {
       case 'stateChanged': {
+        this.#log?.onStateChange(connection, event.change);
         connection.onStateChange(event.change);
         const listenSocket = this.#listenSockets.get(member.listener);
         if (event.change.to === 'Connecting' && listenSocket !== undefined) {
@@ -283,6 +290,9 @@ export class Networking implements AsyncDisposable {
         break;
       case 'streamsReady':
         connection.streams.onReady();
+        break;
+      case 'settled':
+        this.#log?.onSettled(member, connection);
         break;
       case 'receipt':
         connection.emit('receipt', event.receipt);

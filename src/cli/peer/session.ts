@@ -10,6 +10,7 @@ import {
   type IncomingConnection,
   type LaneOptions,
   type ListenSocket,
+  LOG_LEVELS,
   type Networking,
   type PollGroup,
   type SendOptions,
@@ -127,6 +128,8 @@ export class Session {
   identity: Identity | undefined;
   networking: Networking | undefined;
   isQuiet = false;
+  /** GNS's number; log entries beyond it are not reported. */
+  logLevel: number = LOG_LEVELS.bug;
   autoAccept = false;
   autoClose = true;
   hexMax = 256;

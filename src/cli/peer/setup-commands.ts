@@ -1,6 +1,6 @@
 // Commands that set the peer up: who it is, its instance of the library, configuration values, switches.
 
-import { type ConfigScope, Identity, Networking } from '../../index.ts';
+import { type ConfigScope, Identity, LOG_LEVELS, type LogEntry, type LogLevel, Networking } from '../../index.ts';
 import { type CommandTable, DONE, type Workshop } from './command-table.ts';
 import { applyConfig, configFields, configList, configOptions, ownConfig, takeConfig } from './config.ts';
 import { type Command, CommandError, parseDecimal, parseHex, parseInteger } from './line.ts';
@@ -11,7 +11,10 @@ export const SETUP_COMMANDS: CommandTable = {
   identity: setIdentity,
   init,
   config,
-  loglevel: (command) => ({ level: parseLogLevel(command.word(0)) }),
+  loglevel: (command, { session }) => {
+    session.logLevel = parseLogLevel(command.word(0));
+    return { level: session.logLevel };
+  },
   tick,
   hexmax: (command, { session }) => {
     session.hexMax = Math.max(0, parseInteger(command.word(0), 'hexmax'));
@@ -75,7 +78,14 @@ function reset(session: Session): void {
 }
 
 function newInstance(session: Session, config: ReturnType<typeof ownConfig>): Networking {
-  return new Networking(session.identity === undefined ? { config } : { identity: session.identity, config });
+  const log = {
+    level: 'everything',
+    output: ({ level, text, atUs }: LogEntry) => {
+      if (LOG_LEVELS[level] > session.logLevel) return;
+      session.report.event('log', { level: LOG_LEVELS[level], name: level, at: Math.trunc(atUs), msg: text });
+    },
+  } as const;
+  return new Networking(session.identity === undefined ? { config, log } : { identity: session.identity, config, log });
 }
 
 function init(command: Command, { session }: Workshop): Fields {
@@ -120,14 +130,11 @@ function takeScopes(command: Command, session: Session): readonly ConfigScope[] 
   }
 }
 
-const LOG_LEVELS = ['none', 'bug', 'error', 'important', 'warning', 'msg', 'verbose', 'debug', 'everything'];
-
-/** Accepted for the sake of scripts: this library does not log. */
 function parseLogLevel(text: string): number {
-  const named = LOG_LEVELS.indexOf(text.toLowerCase());
-  if (named >= 0) return named;
+  const named = LOG_LEVELS[text.toLowerCase() as LogLevel];
+  if (named !== undefined) return named;
   const level = parseInteger(text, 'loglevel');
-  if (level < 0 || level >= LOG_LEVELS.length) throw new CommandError('loglevel is 0 to 8');
+  if (level < 0 || level > LOG_LEVELS.everything) throw new CommandError('loglevel is 0 to 8');
   return level;
 }
 

@@ -69,6 +69,11 @@ export class Delivery implements FrameSink {
     this.#sender.flush(nowUs);
   }
 
+  /** Messages queued so far, sent or not. */
+  get queuedMessages(): number {
+    return this.#sender.lanes.reduce((sum, lane) => sum + lane.queuedMessages, 0);
+  }
+
   get wantsAck(): boolean {
     return this.#sender.wantsAck;
   }

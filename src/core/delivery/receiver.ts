@@ -16,6 +16,8 @@ export class Receiver implements MessageSink {
   /** While lingering nobody can read: reliable data is acknowledged and thrown away, unreliable data is refused. */
   isDiscarding = false;
   queuedBytes = 0;
+  /** Complete messages so far. */
+  deliveredMessages = 0;
   readonly #queue = new Fifo<IncomingMessage>();
   /** Lanes whose reliable messages are read as a stream, apart from the queue. */
   readonly #streams = new Map<number, Fifo<IncomingMessage>>();
@@ -135,6 +137,7 @@ export class Receiver implements MessageSink {
     }
     const message = new IncomingMessage(payload, number, lane, isReliable, this.#nowUs);
     this.queuedBytes += payload.length;
+    this.deliveredMessages++;
     const stream = isReliable ? this.#streams.get(lane) : undefined;
     if (stream === undefined) this.#enqueue(message);
     else {

@@ -63,6 +63,11 @@ export class SendLane {
     this.#receipts = receipts;
   }
 
+  /** Messages queued so far: the number of the last one. */
+  get queuedMessages(): number {
+    return this.#lastNumber;
+  }
+
   /** How far the stream is ahead of what is acknowledged. */
   get unackedSpan(): number {
     return this.streamEnd - this.ackedEnd;

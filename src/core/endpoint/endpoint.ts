@@ -25,6 +25,8 @@ export class Endpoint {
   readonly env: Environment;
   readonly config: ConfigScope;
   readonly listeners = new Set<Listener>();
+  /** Each time that a connection has done something is an event. */
+  isObserved = false;
   /** By the low 16 bits of the connection id. */
   readonly #members = new Map<number, Member>();
   /** Low halves of ids that were in use lately: late packets must not find a newcomer. */
@@ -211,6 +213,7 @@ export class Endpoint {
       this.#events.push({ kind: 'stateChanged', member, change });
     }
     this.#announceMessages(member);
+    if (this.isObserved) this.#events.push({ kind: 'settled', member });
     const { delivery } = connection.data;
     for (let receipt = delivery.takeReceipt(); receipt !== undefined; receipt = delivery.takeReceipt()) {
       this.#events.push({ kind: 'receipt', member, receipt });

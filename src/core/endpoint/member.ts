@@ -42,6 +42,8 @@ export type EndpointEvent =
   | { readonly kind: 'receipt'; readonly member: Member; readonly receipt: Receipt }
   /** The configured rate holds data back. */
   | { readonly kind: 'rateLimited'; readonly member: Member; readonly limit: RateLimit }
+  /** Something happened; only told while somebody looks that closely. */
+  | { readonly kind: 'settled'; readonly member: Member }
   /** There is room in the send buffer again. */
   | { readonly kind: 'drained'; readonly member: Member }
   /** In FinWait: the peer knows now. */
