@@ -4,7 +4,6 @@
 import { IpAddress } from '../core/base/address.ts';
 import { NetworkingError } from '../core/base/errors.ts';
 import { Identity } from '../core/base/identity.ts';
-import type { LocalCertificate } from '../core/certs/certificate.ts';
 import { TrustStore } from '../core/certs/trust-store.ts';
 import { ConfigScope } from '../core/config/scope.ts';
 import type { ConfigOptions, ConnectionConfigOptions } from '../core/config/values.ts';
@@ -73,13 +72,13 @@ export class Networking implements AsyncDisposable {
     this.identity = identityOf(options.identity);
     this.platform = options.platform ?? nodePlatform(options.crypto === undefined ? {} : { crypto: options.crypto });
     if (options.config !== undefined) this.config.setAll(options.config);
-    this.#endpoint = new Endpoint(this.#environment(undefined), this.#interfaceConfig);
+    this.#endpoint = new Endpoint(this.#environment(), this.#interfaceConfig);
     this.#log = options.log === undefined ? undefined : new Log(options.log, this.platform);
     this.#endpoint.isObserved = this.#log !== undefined;
     this.#driver = new Driver(this.platform, this.#endpoint, (event) => this.#onEvent(event), options.trace);
   }
 
-  #environment(certificate: LocalCertificate | undefined): Environment {
+  #environment(): Environment {
     const { crypto, random } = this.platform;
     const strays = new StrayLimiter();
     return {
@@ -88,7 +87,7 @@ export class Networking implements AsyncDisposable {
       identity: this.identity,
       appId: 0,
       trust: new TrustStore(crypto),
-      certificate,
+      certificate: undefined,
       unixTimeS: () => this.platform.unixTimeS(),
       mayAnswerStray: (nowUs) => strays.mayAnswer(nowUs),
     };

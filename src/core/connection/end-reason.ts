@@ -44,9 +44,6 @@ const RANGES = [
   { from: 1000, name: 'App' },
 ] as const;
 
-/** The text that ends up in the peer's hands has at most this many bytes of UTF-8. */
-export const MAX_DEBUG_BYTES = 127;
-
 /** What an application's own reason and text become. */
 export function applicationEnd(reason: number, debug: string): End {
   const code = reason === 0 ? EndReason.App_Generic : reason;

@@ -20,6 +20,7 @@ import {
   Cipher,
   type CryptInfo,
   decodeCertificate,
+  KEY_TYPE,
   type SignedCertificate,
   type SignedCryptInfo,
 } from '../wire/crypt-messages.ts';
@@ -155,7 +156,7 @@ export class KeyExchange {
       ? acceptCipher(this.#ciphers, remote.ciphers)
       : chooseCipher(this.#ciphers, remote.ciphers);
     if (chosen === undefined || this.#localInfo === undefined) return Ends.noCommonCipher;
-    const sharedSecret = remote.keyType === 1 ? this.#exchangeKey.agree(remote.key) : undefined;
+    const sharedSecret = remote.keyType === KEY_TYPE ? this.#exchangeKey.agree(remote.key) : undefined;
     if (sharedSecret === undefined) return Ends.badKey;
     const local = { nonce: this.#nonce, id: localId, cert: this.#local.signed.cert, info: this.#localInfo.info };
     const peer = { nonce: remote.nonce, id: remoteId, cert: this.#remoteCert!.cert, info: this.#remoteSigned!.info };

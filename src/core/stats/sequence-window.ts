@@ -2,6 +2,8 @@
 // Which packet numbers were received: refuses what came twice or too late, and counts what is missing.
 // Spec: 01 §1.9 "Packet numbers", 04 §4.9.
 
+import { expandU16 } from '../wire/data-packet.ts';
+
 const BLOCK = 64;
 /** A jump of this many packets or more is not counted as loss: something else went wrong. */
 const LURCH = 100;
@@ -28,8 +30,7 @@ export class SequenceWindow {
 
   /** The full number that these 16 bits mean. */
   expand(wire: number): number {
-    const difference = (wire - (this.highest % 0x10000)) & 0xffff;
-    return this.highest + (difference >= 0x8000 ? difference - 0x10000 : difference);
+    return expandU16(wire, this.highest);
   }
 
   /** Whether the packet may be processed; counts it if not. */
@@ -38,17 +39,13 @@ export class SequenceWindow {
     const base = this.highest - (this.highest % BLOCK);
     const place = number - base + BLOCK;
     if (place < 0) {
-      this.#countStale();
+      this.outOfOrder++;
       return 'tooOld';
     }
     const word = place < 32 ? this.#bits0 : place < 64 ? this.#bits1 : place < 96 ? this.#bits2 : this.#bits3;
     if (((word >>> (place & 31)) & 1) === 0) return 'new';
     this.duplicates++;
     return 'duplicate';
-  }
-
-  #countStale(): void {
-    this.outOfOrder++;
   }
 
   /** The packet was processed. */
