@@ -1,0 +1,102 @@
+// The fuzzer as a command.
+
+import { parseArgs } from 'node:util';
+import { SeededRandom } from '../src/core/base/random.ts';
+import { decoderTargets, type Target } from './decoders.ts';
+import { fuzzGuided } from './guided.ts';
+import { type LiveTarget, LyingPeer, MeddledPath } from './live.ts';
+import { fuzz } from './run.ts';
+import { addToCorpus, loadSeeds, type Seeds } from './seeds.ts';
+
+const USAGE = `usage: npm run fuzz -- [decoders | live | guided] [options]
+  decoders   spoilt inputs to every decoder (default: 1,000,000 to each)
+  live       spoilt packets to living connections (default: 200,000 to each kind)
+  guided     follows the coverage of every decoder (default: 20 s each)
+  --count N      inputs to each target
+  --seconds S    guided: time for each target
+  --seed N       of all randomness (default: drawn, and printed)
+  --only NAME    targets whose name contains this
+  --save         guided: adds the inputs that led to something new to the corpus, which the tests replay`;
+
+const CHUNK = 1_000_000;
+const SAVED_PER_TARGET = 24;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    count: { type: 'string' },
+    seconds: { type: 'string' },
+    seed: { type: 'string' },
+    only: { type: 'string' },
+    save: { type: 'boolean' },
+    help: { type: 'boolean' },
+  },
+});
+const seed = values.seed === undefined ? Math.floor(Math.random() * 0x1_0000_0000) : Number(values.seed);
+const only = values.only ?? '';
+const seeds = loadSeeds();
+
+const COMMANDS: Readonly<Record<string, () => void>> = { decoders, live, guided };
+const chosen = positionals.length > 0 ? positionals : ['decoders', 'live'];
+const unknown = chosen.find((name) => COMMANDS[name] === undefined);
+if (values.help === true || unknown !== undefined) {
+  if (unknown !== undefined) console.error(`there is no "${unknown}"`);
+  console.error(USAGE);
+  process.exit(values.help === true ? 0 : 2);
+}
+console.log(`seed ${seed}`);
+for (const name of chosen) COMMANDS[name]!();
+
+function targets(): readonly Target[] {
+  return decoderTargets(seeds).filter(({ name }) => name.includes(only));
+}
+
+function decoders(): void {
+  const count = Number(values.count ?? 1_000_000);
+  let total = 0;
+  for (const target of targets()) {
+    const startMs = performance.now();
+    // In pieces, each of which a seed of its own repeats.
+    for (let done = 0; done < count; done += CHUNK) fuzz(target, seed + done / CHUNK, Math.min(CHUNK, count - done));
+    total += count;
+    console.log(`${target.name.padEnd(28)} ${count} inputs, ${perInput(startMs, count)}, ${heap()}`);
+  }
+  console.log(`${total} inputs to ${targets().length} decoders: nothing thrown, nothing read behind the end`);
+}
+
+function live(): void {
+  const count = Number(values.count ?? 200_000);
+  const kinds: readonly ((random: SeededRandom, all: Seeds) => LiveTarget)[] = [
+    (random, all) => new MeddledPath(random, all),
+    (random, all) => new LyingPeer(random, all),
+  ];
+  for (const make of kinds) {
+    const target = make(new SeededRandom(seed), seeds);
+    if (!target.name.includes(only)) continue;
+    const startMs = performance.now();
+    while (target.packets < count) target.step();
+    const left = target.end();
+    console.log(`${target.name.padEnd(28)} ${target.packets} packets, ${perInput(startMs, count)}, ${heap()}`);
+    if (left.length > 0) throw new Error(`${target.name}: ${left.join(', ')}`);
+  }
+}
+
+function guided(): void {
+  const durationMs = Number(values.seconds ?? 20) * 1_000;
+  for (const target of targets()) {
+    const { inputs: count, found, features } = fuzzGuided(target, seed, durationMs);
+    console.log(`${target.name.padEnd(28)} ${count} inputs, ${features} features, ${found.length} inputs kept`);
+    const inputs = found.slice(-SAVED_PER_TARGET).map((input) => Buffer.from(input).toString('hex'));
+    if (values.save === true) addToCorpus(target.name, inputs);
+  }
+}
+
+function perInput(startMs: number, count: number): string {
+  return `${(((performance.now() - startMs) * 1_000) / count).toFixed(1)} us each`;
+}
+
+/** After a collection, where the command was started so that it can ask for one. */
+function heap(): string {
+  globalThis.gc?.();
+  return `heap ${(process.memoryUsage().heapUsed / 1e6).toFixed(1)} MB`;
+}
