@@ -30,6 +30,7 @@ const RANKS: Readonly<Record<string, number>> = {
   'src/core/certs': 2,
   'src/core/stats': 2,
   'src/core/delivery': 2,
+  'src/core/ice': 2,
   'src/core/connection': 3,
   'src/core/endpoint': 4,
   'src/node': 5,
