@@ -26,6 +26,7 @@ export type { ConnectionStatus, LaneStatus } from './api/status.ts';
 export { IpAddress } from './core/base/address.ts';
 export { ERROR_RESULTS, type ErrorCode, NetworkingError } from './core/base/errors.ts';
 export { Identity } from './core/base/identity.ts';
+export { parseConfigValue } from './core/config/conversion.ts';
 export { ConfigScope } from './core/config/scope.ts';
 export {
   CONFIG_VALUES,
@@ -34,7 +35,6 @@ export {
   type ConfigValues,
   type ConnectionConfigOptions,
   findConfigValue,
-  parseConfigValue,
 } from './core/config/values.ts';
 export { EndReason, endReasonName } from './core/connection/end-reason.ts';
 export { type ConnectionFlags, type ConnectionInfo, flagBits, type StateChange } from './core/connection/info.ts';

@@ -2,7 +2,8 @@
 // not set itself it takes from its parent, at every moment. Spec: "Scopes and inheritance" (6.1), "When values lock"
 // (6.3).
 import { invariant, NetworkingError } from '../base/errors.ts';
-import { type ConfigName, type ConfigOptions, type ConfigValues, configValueInfo, parseConfigValue } from './values.ts';
+import { parseConfigValue } from './conversion.ts';
+import { type ConfigName, type ConfigOptions, type ConfigValues, configValueInfo } from './values.ts';
 
 /** From the widest to the narrowest, with GNS's numbers. */
 export const CONFIG_LEVELS = { global: 1, interface: 2, listenSocket: 3, connection: 4 } as const;

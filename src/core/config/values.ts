@@ -1,12 +1,12 @@
-// Every configuration value in one table: its names, limits and meaning; and how a name and a value given by an
-// application are understood. Spec: "Configuration values" (6.1 conversion, 6.2 the values).
+// Every configuration value in one table: its names, limits and meaning; and how a name given by an application is
+// understood. Spec: "Configuration values" (6.2).
 import { NetworkingError } from '../base/errors.ts';
 
 export type ConfigType = 'int32' | 'int64' | 'float' | 'string';
 
 /** One row of the table. */
 export interface ConfigValueInfo {
-  /** GNS's number. */
+  /** GNS's number; those of values that only we have begin at 10,000, where GNS has none. */
   readonly number: number;
   readonly type: ConfigType;
   /** `connection`: may be set for everything, a listen socket or one connection. `global`: for everything only. */
@@ -16,7 +16,7 @@ export interface ConfigValueInfo {
   readonly min?: number;
   readonly max?: number;
   readonly unit?: string;
-  /** GNS's name without `k_ESteamNetworkingConfig_`. Without underscores it is our name. */
+  /** GNS's name, or in its manner, without `k_ESteamNetworkingConfig_`. Without underscores it is our name. */
   readonly gnsName: string;
   readonly description: string;
   /** Not offered by a generic editor: never, or only to developers. */
@@ -245,6 +245,10 @@ export const CONFIG_VALUES = {
     number: 110, type: 'int32', scope: 'connection', default: 0, min: 0, max: 2, unit: 'mode',
     gnsName: 'P2P_Transport_ICE_Implementation', description: '0 default, 1 native, 2 WebRTC library.',
   },
+  redundantSends: {
+    number: 10_001, type: 'int32', scope: 'connection', default: 0, min: 0, max: 3, unit: 'packets',
+    gnsName: 'RedundantSends', description: 'In how many later packets a little reliable data goes again unasked.',
+  },
 } as const satisfies Record<string, ConfigValueInfo>;
 
 export type ConfigName = keyof typeof CONFIG_VALUES;
@@ -269,9 +273,6 @@ export type ConnectionConfigOptions = {
   [Name in keyof ConfigOptions as RowOf<Name>['scope'] extends 'connection' ? Name : never]?: ConfigOptions[Name];
 };
 
-/** What `parseConfigValue` converts from. */
-export type ConfigInput = string | number | bigint | boolean;
-
 /** In the order of their numbers. */
 export const CONFIG_NAMES = Object.keys(CONFIG_VALUES) as readonly ConfigName[];
 
@@ -291,67 +292,6 @@ export function resolveConfigName(nameOrNumber: string | number): ConfigName {
   const name = findConfigValue(nameOrNumber);
   if (name === undefined) throw unknownConfigValue(nameOrNumber);
   return name;
-}
-
-/**
- * Converts to the type of the value and moves numbers into its limits. Text counts as the number it begins with, a
- * fraction is rounded. Throws `UnknownConfigValue`, and `InvalidParam` for a read-only value or hopeless input.
- */
-export function parseConfigValue<Name extends ConfigName>(name: Name, input: ConfigInput): ConfigValues[Name] {
-  const info = configValueInfo(name);
-  if (info.readOnly) throw new NetworkingError('InvalidParam', `${name} follows other values; it cannot be set`);
-  const value = INPUT_TYPES.has(typeof input) ? CONVERTERS[info.type](input) : undefined;
-  if (value === undefined) {
-    const shown = typeof input === 'string' ? JSON.stringify(input) : String(input);
-    throw new NetworkingError('InvalidParam', `${name} cannot be ${shown}; expected ${describeExpected(info)}`);
-  }
-  // The converter was chosen by the type that the table has for this name.
-  return clamp(value, info) as ConfigValues[Name];
-}
-
-const INPUT_TYPES: ReadonlySet<string> = new Set(['string', 'number', 'bigint', 'boolean']);
-const CONVERTERS = { int32: toInt32, int64: toInt64, float: toFloat, string: toText } as const;
-const INT_PREFIX = /^\s*[+-]?\d+/;
-const FLOAT_PREFIX = /^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?/i;
-
-function toInt32(input: ConfigInput): number | undefined {
-  const whole = typeof input === 'string' ? Number(INT_PREFIX.exec(input)?.[0] ?? Number.NaN) : Number(input);
-  const rounded = Math.floor(whole + 0.5);
-  return rounded === (rounded | 0) ? rounded | 0 : undefined;
-}
-
-function toInt64(input: ConfigInput): bigint | undefined {
-  const whole = typeof input === 'string' ? INT_PREFIX.exec(input)?.[0] : input;
-  if (whole === undefined || (typeof whole === 'number' && !Number.isInteger(whole))) return undefined;
-  const value = BigInt(whole);
-  return BigInt.asIntN(64, value) === value ? value : undefined;
-}
-
-function toFloat(input: ConfigInput): number | undefined {
-  const value = typeof input === 'string' ? Number(FLOAT_PREFIX.exec(input)?.[0] ?? Number.NaN) : Number(input);
-  return Number.isFinite(value) ? value : undefined;
-}
-
-function toText(input: ConfigInput): string | undefined {
-  if (typeof input === 'boolean' || Number.isNaN(input)) return undefined;
-  // Fractions with six digits, as GNS prints them.
-  return typeof input === 'number' && !Number.isInteger(input) ? String(Number(input.toPrecision(6))) : String(input);
-}
-
-function clamp<Value extends number | bigint | string>(value: Value, info: ConfigValueInfo): Value | number {
-  if (typeof value !== 'number' || info.min === undefined || info.max === undefined) return value;
-  return Math.min(Math.max(value, info.min), info.max);
-}
-
-function describeExpected(info: ConfigValueInfo): string {
-  switch (info.type) {
-    case 'string':
-      return 'text';
-    case 'int64':
-      return 'a whole number of 64 bits';
-    default:
-      return `a ${info.type === 'int32' ? 'whole ' : ''}number from ${info.min} to ${info.max}`;
-  }
 }
 
 function squeeze(name: string): string {

@@ -2,14 +2,13 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { NetworkingError } from '../../../src/core/base/errors.ts';
+import { type ConfigInput, parseConfigValue } from '../../../src/core/config/conversion.ts';
 import {
   CONFIG_NAMES,
-  type ConfigInput,
   type ConfigName,
   type ConnectionConfigOptions,
   configValueInfo,
   findConfigValue,
-  parseConfigValue,
   resolveConfigName,
 } from '../../../src/core/config/values.ts';
 
@@ -17,6 +16,7 @@ const { SEED } = process.env;
 const seed = SEED === undefined ? {} : { seed: Number(SEED) };
 
 // Number, our name, GNS's name, type, scope, default, min, max: the specification again, not a copy of the source.
+// Those of our own come last.
 // biome-ignore format: a table
 const SPECIFIED = [
   [2, 'fakePacketLossSend', 'FakePacketLoss_Send', 'float', 'global', 0, 0, 100],
@@ -73,6 +73,7 @@ const SPECIFIED = [
   [108, 'p2pTurnUserList', 'P2P_TURN_UserList', 'string', 'connection', '', undefined, undefined],
   [109, 'p2pTurnPassList', 'P2P_TURN_PassList', 'string', 'connection', '', undefined, undefined],
   [110, 'p2pTransportIceImplementation', 'P2P_Transport_ICE_Implementation', 'int32', 'connection', 0, 0, 2],
+  [10_001, 'redundantSends', 'RedundantSends', 'int32', 'connection', 0, 0, 3],
 ] as const;
 
 describe('the table of configuration values', () => {
