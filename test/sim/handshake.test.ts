@@ -3,6 +3,7 @@
 
 import { expect } from 'chai';
 import { encodeControlPacket } from '../../src/core/wire/control-packets.ts';
+import { decodeCryptInfo } from '../../src/core/wire/crypt-messages.ts';
 import { EndReason, Networking, NetworkingError } from '../../src/index.ts';
 import { Pair, PORT, SECOND, Side } from '../support/pair.ts';
 import { itSeeded } from '../support/seed.ts';
@@ -36,6 +37,19 @@ describe('the handshake', () => {
       expect(client.connection.state).to.equal('Connected');
       await pair.end();
     }
+  });
+
+  itSeeded('shows the same certificate in all connections of an instance, and a fresh key in each', async (seed) => {
+    const pair = new Pair({ seed, link: LINK });
+    const seen = pair.watch();
+    await pair.connect();
+    await pair.connect();
+    for (const kind of ['connectRequest', 'connectOk'] as const) {
+      const [first, second] = seen.flatMap(({ packet }) => (packet?.kind === kind ? [packet] : []));
+      expect(second!.cert).to.deep.equal(first!.cert);
+      expect(decodeCryptInfo(second!.crypt!.info)!.key).not.to.deep.equal(decodeCryptInfo(first!.crypt!.info)!.key);
+    }
+    await pair.end();
   });
 
   itSeeded('makes one connection of requests that arrive several times', async (seed) => {

@@ -21,7 +21,7 @@ export interface LocalCertificate {
   readonly key: SigningKey;
 }
 
-/** A certificate of a fresh key that nobody vouches for; made anew for each connection. */
+/** A certificate of a fresh key that nobody vouches for. */
 export function makeUnsignedCertificate(crypto: CryptoProvider, identity: Identity, appId: number): LocalCertificate {
   const key = crypto.signingKey();
   const cert = encodeCertificate({

@@ -24,7 +24,7 @@ import {
   type SignedCertificate,
   type SignedCryptInfo,
 } from '../wire/crypt-messages.ts';
-import { type IdentityFields, readIdentity } from '../wire/identity-fields.ts';
+import { type IdentityFields, readIdentity, writeHandshakeIdentity } from '../wire/identity-fields.ts';
 import { type End, Ends } from './end-reason.ts';
 import { type Environment, PROTOCOL_VERSION } from './environment.ts';
 
@@ -61,6 +61,43 @@ export function peerIdentity(
   return identity.kind !== 'ip' || isFromCertificate ? identity : undefined;
 }
 
+/**
+ * What an instance presents where no authority vouches for it. GNS makes one for each connection; what protects a
+ * connection is the key exchange, whose keys are always fresh.
+ */
+const SELF_MADE = new WeakMap<Environment, LocalCertificate>();
+
+function selfMadeCertificate(env: Environment): LocalCertificate {
+  let certificate = SELF_MADE.get(env);
+  if (certificate === undefined) {
+    certificate = makeUnsignedCertificate(env.crypto, env.identity, env.appId);
+    SELF_MADE.set(env, certificate);
+  }
+  return certificate;
+}
+
+/** What goes beside a certificate of ours in every handshake. */
+const IDENTITY_BESIDE = new WeakMap<LocalCertificate, IdentityFields>();
+
+function identityBeside(local: LocalCertificate, identity: Identity): IdentityFields {
+  let fields = IDENTITY_BESIDE.get(local);
+  if (fields === undefined) {
+    const certificate = decodeCertificate(local.signed.cert);
+    const hasIdentity = certificate !== undefined && readIdentity(certificate.identity) !== undefined;
+    fields = writeHandshakeIdentity(identity, hasIdentity);
+    IDENTITY_BESIDE.set(local, fields);
+  }
+  return fields;
+}
+
+/** What the peer sent, once it is verified. */
+interface Remote {
+  readonly cert: Uint8Array;
+  readonly signedInfo: Uint8Array;
+  readonly info: CryptInfo;
+}
+
+/** Lives from the first packet of a handshake to the keys; what it has of secrets is of no use afterwards. */
 export class KeyExchange {
   readonly #env: Environment;
   readonly #isClient: boolean;
@@ -69,9 +106,7 @@ export class KeyExchange {
   readonly #nonce: bigint;
   readonly #local: LocalCertificate;
   #localInfo: SignedCryptInfo | undefined;
-  #remoteCert: SignedCertificate | undefined;
-  #remoteSigned: SignedCryptInfo | undefined;
-  #remote: CryptInfo | undefined;
+  #remote: Remote | undefined;
   /** A trusted authority vouches for the peer. */
   isAuthenticated = false;
 
@@ -92,11 +127,16 @@ export class KeyExchange {
       return new KeyExchange(env, isClient, unencrypted, certificate);
     const mayMakeOne = identity.isLocalHost || allow === 2 || (allow === 1 && !isClient);
     if (!mayMakeOne) return undefined;
-    return new KeyExchange(env, isClient, unencrypted, makeUnsignedCertificate(env.crypto, identity, env.appId));
+    return new KeyExchange(env, isClient, unencrypted, selfMadeCertificate(env));
   }
 
   get localCertificate(): SignedCertificate {
     return this.#local.signed;
+  }
+
+  /** Who we are, as far as the certificate does not say it. */
+  get localIdentity(): IdentityFields {
+    return identityBeside(this.#local, this.#env.identity);
   }
 
   /** What the client sends: all ciphers that it would take. */
@@ -129,21 +169,19 @@ export class KeyExchange {
       nowS: this.#env.unixTimeS(nowUs),
     });
     if (result.ok) {
-      this.#remoteCert = cert;
-      this.#remoteSigned = crypt;
-      this.#remote = result.cryptInfo;
+      this.#remote = { cert: cert!.cert, signedInfo: crypt!.info, info: result.cryptInfo };
       this.isAuthenticated = result.caSigned && identity.kind !== 'ip';
     }
     return result;
   }
 
   get remoteProtocolVersion(): number {
-    return this.#remote === undefined ? 0 : this.#remote.protocolVersion;
+    return this.#remote === undefined ? 0 : this.#remote.info.protocolVersion;
   }
 
   /** On the server: picks the cipher. Undefined if there is none in common. */
   answer(): SignedCryptInfo | undefined {
-    const cipher = chooseCipher(this.#ciphers, this.#remote!.ciphers);
+    const cipher = chooseCipher(this.#ciphers, this.#remote!.info.ciphers);
     if (cipher === undefined) return undefined;
     this.#localInfo ??= this.#sign([cipher]);
     return this.#localInfo;
@@ -151,7 +189,7 @@ export class KeyExchange {
 
   /** The keys, once the peer is verified and both ids are known; on the server after `answer`. */
   finish(localId: number, remoteId: number): SessionCiphers | End {
-    const remote = this.#remote!;
+    const { cert, signedInfo, info: remote } = this.#remote!;
     const chosen = this.#isClient
       ? acceptCipher(this.#ciphers, remote.ciphers)
       : chooseCipher(this.#ciphers, remote.ciphers);
@@ -159,7 +197,7 @@ export class KeyExchange {
     const sharedSecret = remote.keyType === KEY_TYPE ? this.#exchangeKey.agree(remote.key) : undefined;
     if (sharedSecret === undefined) return Ends.badKey;
     const local = { nonce: this.#nonce, id: localId, cert: this.#local.signed.cert, info: this.#localInfo.info };
-    const peer = { nonce: remote.nonce, id: remoteId, cert: this.#remoteCert!.cert, info: this.#remoteSigned!.info };
+    const peer = { nonce: remote.nonce, id: remoteId, cert, info: signedInfo };
     const [client, server] = this.#isClient ? [local, peer] : [peer, local];
     const { crypto } = this.#env;
     const keys = deriveSessionKeys(crypto, {

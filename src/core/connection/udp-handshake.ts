@@ -12,8 +12,6 @@ import {
   type ConnectRequest,
   MIN_PROTOCOL_VERSION,
 } from '../wire/control-packets.ts';
-import { decodeCertificate, type SignedCertificate } from '../wire/crypt-messages.ts';
-import { type IdentityFields, readIdentity, writeHandshakeIdentity } from '../wire/identity-fields.ts';
 import { type End, EndReason, Ends } from './end-reason.ts';
 import { type Environment, PROTOCOL_VERSION } from './environment.ts';
 import { allowWithoutAuth, KeyExchange, peerIdentity, type SessionCiphers } from './key-exchange.ts';
@@ -38,27 +36,24 @@ const MAX_ECHO_AGE_US = 4_000_000;
 const MAX_PING_ESTIMATE_MS = 1500;
 
 export class ClientHandshake {
-  readonly #env: Environment;
   readonly #localId: number;
   readonly #remote: IpAddress;
   readonly #allow: number;
-  readonly #exchange: KeyExchange | undefined;
+  /** Undefined where we have no certificate, and when it has done its work: it holds secrets. */
+  #exchange: KeyExchange | undefined;
+  /** Why there is no point in starting. */
+  readonly obstacle: End | undefined;
   #announcedVersion: number | undefined;
   /** What the server's reply said, be it good or bad: for telling it, and the application, that it was bad. */
   remoteId = 0;
   remoteIdentity: Identity | undefined;
 
   constructor(env: Environment, config: ConfigScope, localId: number, remote: IpAddress) {
-    this.#env = env;
     this.#localId = localId;
     this.#remote = remote;
     this.#allow = allowWithoutAuth(config, remote);
     this.#exchange = KeyExchange.begin(env, config, true, this.#allow);
-  }
-
-  /** Why there is no point in starting. */
-  get obstacle(): End | undefined {
-    return this.#exchange === undefined ? Ends.noCertificate : undefined;
+    this.obstacle = this.#exchange === undefined ? Ends.noCertificate : undefined;
   }
 
   challengeRequest(nowUs: number): ChallengeRequest {
@@ -84,7 +79,7 @@ export class ClientHandshake {
       pingEstimateMs: pingMs < 0 ? undefined : pingMs,
       cert: exchange.localCertificate,
       crypt: exchange.offer(),
-      identity: handshakeIdentity(this.#env.identity, exchange.localCertificate),
+      identity: exchange.localIdentity,
     };
     return { kind: 'send', packet };
   }
@@ -115,6 +110,7 @@ export class ClientHandshake {
     const ciphers = exchange.finish(this.#localId, ok.serverConnectionId);
     if ('reason' in ciphers) return failed(ciphers);
     const { isAuthenticated, remoteProtocolVersion: protocolVersion } = exchange;
+    this.#exchange = undefined;
     const session = { remoteId: ok.serverConnectionId, identity, isAuthenticated, protocolVersion, ciphers };
     return { kind: 'establish', session };
   }
@@ -130,25 +126,24 @@ function failed(failure: End): ClientStep {
   return { kind: 'fail', failure };
 }
 
+/** What the server says of itself; the same each time. */
+type Reply = Pick<ConnectOk, 'cert' | 'crypt' | 'identity'>;
+
 /** The server's side, from the request that was let in to the reply. */
 export class ServerHandshake {
   readonly identity: Identity;
   readonly remoteId: number;
-  readonly #env: Environment;
-  readonly #exchange: KeyExchange;
+  readonly isAuthenticated: boolean;
+  /** Undefined when it has done its work: it holds secrets. */
+  #exchange: KeyExchange | undefined;
+  #reply: Reply | undefined;
   readonly #timestamp: bigint | undefined;
   readonly #requestedAtUs: number;
 
-  private constructor(
-    env: Environment,
-    identity: Identity,
-    exchange: KeyExchange,
-    request: ConnectRequest,
-    nowUs: number,
-  ) {
-    this.#env = env;
+  private constructor(identity: Identity, exchange: KeyExchange, request: ConnectRequest, nowUs: number) {
     this.identity = identity;
     this.#exchange = exchange;
+    this.isAuthenticated = exchange.isAuthenticated;
     this.remoteId = request.clientConnectionId;
     this.#timestamp = request.timestamp;
     this.#requestedAtUs = nowUs;
@@ -172,23 +167,22 @@ export class ServerHandshake {
     if (exchange?.verify(request.cert, request.crypt, identity, allow, undefined, nowUs).ok !== true) return undefined;
     const pingMs = request.pingEstimateMs;
     if (pingMs !== undefined && pingMs <= MAX_PING_ESTIMATE_MS) roundTrip.add(pingMs, nowUs);
-    return new ServerHandshake(env, identity, exchange, request, nowUs);
-  }
-
-  get isAuthenticated(): boolean {
-    return this.#exchange.isAuthenticated;
+    return new ServerHandshake(identity, exchange, request, nowUs);
   }
 
   /** The application accepted: chooses the cipher and derives the keys. */
   accept(localId: number): Session | End {
-    this.#exchange.answer();
-    const ciphers = this.#exchange.finish(localId, this.remoteId);
+    const exchange = this.#exchange!;
+    const crypt = exchange.answer();
+    const ciphers = exchange.finish(localId, this.remoteId);
+    this.#exchange = undefined;
     if ('reason' in ciphers) return ciphers;
-    const { isAuthenticated, remoteProtocolVersion: protocolVersion } = this.#exchange;
+    const { localCertificate: cert, localIdentity, isAuthenticated, remoteProtocolVersion: protocolVersion } = exchange;
+    this.#reply = { cert, crypt, identity: localIdentity };
     return { remoteId: this.remoteId, identity: this.identity, isAuthenticated, protocolVersion, ciphers };
   }
 
-  /** May be sent again whenever the client asks. */
+  /** Once accepted. May be sent again whenever the client asks. */
   connectOk(localId: number, nowUs: number): ConnectOk {
     const delayUs = Math.floor(nowUs - this.#requestedAtUs);
     return {
@@ -197,17 +191,7 @@ export class ServerHandshake {
       serverConnectionId: localId,
       echoedTimestamp: delayUs < MAX_ECHO_AGE_US ? this.#timestamp : undefined,
       delayUs,
-      cert: this.#exchange.localCertificate,
-      crypt: this.#exchange.answer(),
-      identity: handshakeIdentity(this.#env.identity, this.#exchange.localCertificate),
+      ...this.#reply!,
     };
   }
-}
-
-function handshakeIdentity(identity: Identity, signed: SignedCertificate): IdentityFields {
-  const certificate = decodeCertificate(signed.cert);
-  return writeHandshakeIdentity(
-    identity,
-    certificate !== undefined && readIdentity(certificate.identity) !== undefined,
-  );
 }

@@ -17,7 +17,11 @@ import { Listener } from './listener.ts';
 import { type DatagramTarget, type EndpointEvent, Member } from './member.ts';
 import { type PairEnd, pairSessions } from './pair.ts';
 
-const MAX_CONNECTIONS = 0x1fff;
+/**
+ * What 65,535 low halves of ids bear: enough of them stay free for a new one to be found in a few tries. GNS stops at
+ * 8191.
+ */
+const MAX_CONNECTIONS = 60_000;
 const RECENT_IDS = 256;
 const STRAY_INTERVAL_US = 250 * US_PER_MS;
 
