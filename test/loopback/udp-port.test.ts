@@ -89,8 +89,7 @@ describe('UDP port', () => {
   it('keeps a datagram that the busy system has queued apart from the next', () => {
     const sent: Buffer[] = [];
     sinon.stub(dgram.Socket.prototype, 'send').callsFake((...args: unknown[]) => {
-      const [buffer, start, length] = args as [Buffer, number, number];
-      sent.push(buffer.subarray(start, start + length));
+      sent.push(args[0] as Buffer);
     });
     sinon.stub(dgram.Socket.prototype, 'getSendQueueCount').callsFake(() => sent.length);
     const port = openPort('127.0.0.1');
@@ -103,7 +102,6 @@ describe('UDP port', () => {
     sinon.stub(dgram.Socket.prototype, 'getSendQueueCount').returns(1_000);
     const port = openPort('127.0.0.1');
     expect(send(port, 'late', port.local)).to.equal(false);
-    expect(port.failedSends).to.equal(1);
   });
 
   it('stamps datagrams with the time of the platform', async () => {
@@ -189,19 +187,19 @@ describe('UDP port', () => {
     ['to a family the port does not speak', 5, { address: '::1', port: 9 }],
   ];
   for (const [what, length, to] of unsendable) {
-    it(`does not send what is ${what}, and counts it`, () => {
+    it(`does not send what is ${what}`, () => {
       const port = openPort('127.0.0.1');
       expect(port.send(new Uint8Array(3_000), length, to)).to.equal(false);
-      expect(port.failedSends).to.equal(1);
     });
   }
 
-  it('counts what the system refuses, without a word to anybody', async () => {
-    const port = openPort('127.0.0.1');
+  it('takes what the system refuses for lost, without a word to anybody', async () => {
+    const server = receive('127.0.0.1', 1);
     // Bound to loopback, there is no way out.
-    send(port, 'x', { address: '192.0.2.1', port: 9 });
+    send(server.port, 'x', { address: '192.0.2.1', port: 9 });
     await turn();
-    expect(port.failedSends).to.equal(1);
+    send(server.port, 'still alive', server.port.local);
+    expect((await server.arrivals)[0]!.text).to.equal('still alive');
   });
 
   it('survives sending to a port that nobody listens on', async () => {
