@@ -6,6 +6,11 @@ import { Outcome } from '../wire/frames.ts';
 
 /** Longest wait before reliable data is acknowledged. */
 export const MAX_ACK_DELAY_US = 50_000;
+/**
+ * So many packets with reliable data are acknowledged without waiting: the peer must remember less, and learns sooner
+ * what is lost. GNS waits in any case, and takes acks as they come.
+ */
+const PACKETS_PER_ACK = 64;
 /** A gap is often only reordering: it is reported as lost after this long. */
 const NACK_DELAY_US = 3_000;
 /** With this many gaps two are merged. */
@@ -39,6 +44,8 @@ export class AckTracker {
   #reported = 0;
   /** By when everything received must be acknowledged. */
   #dueUs = NEVER;
+  /** Packets with reliable data since the last ack. */
+  #unackedPackets = 0;
   /** The plan of `plan`: how many gaps (oldest first) have a block. */
   #plannedGaps = 0;
 
@@ -66,8 +73,15 @@ export class AckTracker {
     if (atUs < this.#dueUs) this.#dueUs = atUs;
   }
 
-  /** When a packet must go out for our sake. */
+  /** A packet brought reliable data. */
+  onReliable(nowUs: number): void {
+    this.#unackedPackets++;
+    this.requestBy(nowUs + MAX_ACK_DELAY_US);
+  }
+
+  /** When a packet must go out for our sake; 0 for at once. */
   nextDueUs(): number {
+    if (this.#unackedPackets >= PACKETS_PER_ACK) return 0;
     const unreported = this.#gaps[this.#reported];
     return unreported === undefined ? this.#dueUs : Math.min(this.#dueUs, unreported.nackAtUs);
   }
@@ -167,6 +181,7 @@ export class AckTracker {
     const latest = above === undefined ? this.latest : above.start - 1;
     const receivedAtUs = above === undefined ? this.#latestAtUs : above.beforeAtUs;
     const delayUnits = Math.floor(Math.max(0, nowUs - receivedAtUs) / DELAY_UNIT_US);
+    this.#unackedPackets = 0;
     writer.ackHeader(latest, Math.min(delayUnits, DELAY_UNKNOWN), gaps);
     let top = latest + 1;
     for (let i = gaps - 1; i >= 0; i--) {

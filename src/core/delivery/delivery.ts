@@ -6,7 +6,7 @@ import type { ByteReader } from '../base/bytes.ts';
 import { NEVER } from '../base/time.ts';
 import { ACK_HEADER_BYTES, type FrameWriter, stopWaitingBytes } from '../wire/frame-writer.ts';
 import { type AckBlocks, FrameDecoder, type FrameSink, Outcome } from '../wire/frames.ts';
-import { AckTracker, MAX_ACK_DELAY_US } from './ack-tracker.ts';
+import { AckTracker } from './ack-tracker.ts';
 import type { AckReport } from './in-flight.ts';
 import type { LaneOptions } from './lane-scheduler.ts';
 import type { Freshness, Receipt } from './message.ts';
@@ -187,7 +187,7 @@ export class Delivery implements FrameSink {
     const outcome = DECODER.decode(reader, packetNumber, this);
     if (outcome === Outcome.Ok) {
       this.acks.onPacket(packetNumber, nowUs);
-      if (this.#lastLaneHadReliable) this.acks.requestBy(nowUs + MAX_ACK_DELAY_US);
+      if (this.#lastLaneHadReliable) this.acks.onReliable(nowUs);
     } else if (outcome === Outcome.Refused) {
       const pingMs = this.#pingMs < 0 ? DEFAULT_PING_MS : Math.min(this.#pingMs, DEFAULT_PING_MS);
       this.acks.requestBy(nowUs + (pingMs + 5) * 2_000);
