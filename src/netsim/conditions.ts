@@ -49,6 +49,8 @@ export interface LinkConditions {
   readonly queueBytes?: number;
   /** Longer datagrams vanish. */
   readonly mtuBytes?: number;
+  /** Share that arrives with a byte changed: what the checksum of UDP does not find. */
+  readonly corruptRatio?: number;
 }
 
 /** Starting points in orders of magnitude, for each direction. */
@@ -94,7 +96,15 @@ export type PresetName = keyof typeof presets;
 export type LinkDrop = 'lost' | 'queueFull' | 'tooLarge';
 
 /** What becomes of one datagram: when its copies arrive (the second one is a duplicate), or why none does. */
-export type Passage = { readonly arrivalsUs: readonly number[] } | { readonly drop: LinkDrop };
+export type Passage =
+  | { readonly arrivalsUs: readonly number[]; readonly corruption?: Corruption }
+  | { readonly drop: LinkDrop };
+
+/** Which byte of a datagram is changed, and by what it is XORed. */
+export interface Corruption {
+  readonly at: number;
+  readonly by: number;
+}
 
 export class LinkSimulator {
   #conditions: LinkConditions = {};
@@ -113,6 +123,7 @@ export class LinkSimulator {
       jitter: random.fork(),
       reorder: random.fork(),
       duplicate: random.fork(),
+      corrupt: random.fork(),
     };
     this.set(conditions);
   }
@@ -139,7 +150,15 @@ export class LinkSimulator {
     const arrivalUs = this.#arrivalUs(departureUs);
     const { duplicateRatio, duplicateDelayUs } = this.#full;
     const isTwin = this.#dice.duplicate.float() < duplicateRatio;
-    return { arrivalsUs: isTwin ? [arrivalUs, arrivalUs + duplicateDelayUs] : [arrivalUs] };
+    const arrivalsUs = isTwin ? [arrivalUs, arrivalUs + duplicateDelayUs] : [arrivalUs];
+    const corruption = this.#corruption(lengthBytes);
+    return corruption ? { arrivalsUs, corruption } : { arrivalsUs };
+  }
+
+  #corruption(lengthBytes: number): Corruption | undefined {
+    const { corrupt } = this.#dice;
+    if (lengthBytes === 0 || corrupt.float() >= this.#full.corruptRatio) return undefined;
+    return { at: corrupt.below(lengthBytes), by: 1 + corrupt.below(255) };
   }
 
   /** When the last byte has left; undefined if the queue has no room. */
@@ -183,6 +202,7 @@ interface Dice {
   readonly jitter: SeededRandom;
   readonly reorder: SeededRandom;
   readonly duplicate: SeededRandom;
+  readonly corrupt: SeededRandom;
 }
 
 const TOO_LARGE: Passage = { drop: 'tooLarge' };
@@ -211,13 +231,15 @@ const DEFAULTS: FullConditions = {
   rateBytesPerSec: Number.POSITIVE_INFINITY,
   queueBytes: 65_536,
   mtuBytes: Number.POSITIVE_INFINITY,
+  corruptRatio: 0,
 };
 
 /** Throws `InvalidParam` for a value out of range. */
 export function checkConditions(conditions: LinkConditions): void {
   const full: FullConditions = { ...DEFAULTS, ...conditions };
   const { burst, jitterDistribution } = full;
-  for (const name of ['lossRatio', 'reorderRatio', 'duplicateRatio'] as const) checkRange(name, full[name], 1);
+  for (const name of ['lossRatio', 'reorderRatio', 'duplicateRatio', 'corruptRatio'] as const)
+    checkRange(name, full[name], 1);
   for (const name of ['delayUs', 'jitterUs', 'reorderDelayUs', 'duplicateDelayUs'] as const) {
     checkRange(name, full[name], Number.MAX_SAFE_INTEGER);
   }

@@ -2,7 +2,7 @@
 // test does to one machine (pull the cable, suspend or kill the process) is done here.
 
 import type { Platform } from '../core/platform.ts';
-import { type Datagram, SimulatedProcess, type Surroundings } from './process.ts';
+import { type Datagram, type Machine, SimulatedProcess, type Surroundings } from './process.ts';
 
 export interface HostOptions {
   /** Numeric. One IPv4 and one IPv6 address that nobody else has, if absent. */
@@ -13,16 +13,16 @@ export interface HostOptions {
 
 export class SimulatedHost {
   readonly name: string;
-  /** As `IpAddress.host` prints them. */
-  readonly addresses: readonly string[];
+  /** For `SimulatedNetwork`. */
+  readonly machine: Machine;
   readonly #startProcess: () => SimulatedProcess;
   #process: SimulatedProcess;
   #isPlugged = true;
 
   /** Made by `SimulatedNetwork.host`. `surroundings` is asked once per process. */
-  constructor(name: string, addresses: readonly string[], surroundings: () => Surroundings) {
+  constructor(name: string, machine: Machine, surroundings: () => Surroundings) {
     this.name = name;
-    this.addresses = addresses;
+    this.machine = machine;
     this.#startProcess = () => new SimulatedProcess(surroundings());
     this.#process = this.#startProcess();
   }
@@ -30,6 +30,11 @@ export class SimulatedHost {
   /** The platform of the process that runs now: another one after `kill`. */
   get platform(): Platform {
     return this.#process;
+  }
+
+  /** As `IpAddress.host` prints them. */
+  get addresses(): readonly string[] {
+    return this.machine.addresses;
   }
 
   /** First IPv4 address, or the first one if there is none. */
@@ -81,6 +86,28 @@ export class SimulatedHost {
   kill(): void {
     this.#process.die();
     this.#process = this.#startProcess();
+  }
+
+  /**
+   * From now on the system refuses this share of sends, and says so at once: no buffers, no route, a firewall. 0 ends it.
+   */
+  refuseSends(ratio: number): void {
+    this.machine.refusedSendRatio = ratio;
+  }
+
+  /** All sockets that are open now go dead: nothing comes, and every send fails. Closing them is all that still works. */
+  breakPorts(): void {
+    this.#process.breakPorts();
+  }
+
+  /** The monotonic clock skips so much, as after a machine was suspended; alarms in between are overdue. */
+  skipTime(durationUs: number): void {
+    this.#process.skipTime(durationUs);
+  }
+
+  /** Somebody sets the wall clock, forth or back. */
+  setWallClock(offsetS: number): void {
+    this.machine.wallClockOffsetS = offsetS;
   }
 
   /** For `SimulatedNetwork`: a datagram has come out of the cable. */

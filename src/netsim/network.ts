@@ -8,7 +8,7 @@ import { VirtualClock } from './clock.ts';
 import { checkConditions, type LinkConditions, type LinkDrop, LinkSimulator, type Passage } from './conditions.ts';
 import { type HostOptions, SimulatedHost } from './host.ts';
 import { isLoopbackHost, parseHost } from './ports.ts';
-import type { Datagram, ReceiveFate, Surroundings } from './process.ts';
+import { type Datagram, INTACT, type ReceiveFate, type Surroundings } from './process.ts';
 
 export interface NetworkOptions {
   /** Any integer. Same seed and same program: same run, to the last byte. */
@@ -90,16 +90,25 @@ export class SimulatedNetwork {
     if (checked.length === 0) throw invalid(`host "${name}" needs an address`);
 
     let processes = 0;
-    const host: SimulatedHost = new SimulatedHost(name, checked, () => ({
+    const machine = { ...INTACT, addresses: checked, clockOffsetUs };
+    const host: SimulatedHost = new SimulatedHost(name, machine, () => ({
       ...this.#services,
       random: this.#randomFor(`process ${processes++} of ${name}`),
-      addresses: checked,
-      clockOffsetUs,
+      machine,
       transmit: (datagram) => this.#transmit(host, datagram),
     }));
     this.#hosts.set(name, host);
     for (const address of checked) this.#hostByAddress.set(address, host);
     return host;
+  }
+
+  /** Gives a host other addresses, as a telephone on the move gets. Throws `InvalidParam` like `host`. */
+  readdress(host: SimulatedHost, addresses: readonly string[]): void {
+    const checked = addresses.map((address) => this.#checkAddress(address, host));
+    if (checked.length === 0) throw invalid(`host "${host.name}" needs an address`);
+    for (const address of host.addresses) this.#hostByAddress.delete(address);
+    for (const address of checked) this.#hostByAddress.set(address, host);
+    host.machine.addresses = checked;
   }
 
   /** Conditions of every link that has none of its own. Throws `InvalidParam` for a value out of range. */
@@ -250,6 +259,8 @@ export class SimulatedNetwork {
       this.#finish(datagram, passage.drop);
       return;
     }
+    const { corruption } = passage;
+    if (corruption) datagram.bytes[corruption.at]! ^= corruption.by;
     this.#counts.duplicated += passage.arrivalsUs.length - 1;
     passage.arrivalsUs.forEach((atUs, i) => {
       // Each receiver may do with its bytes what it likes.
@@ -280,11 +291,12 @@ export class SimulatedNetwork {
     return link;
   }
 
-  #checkAddress(text: string): string {
+  /** `host` may have it already. */
+  #checkAddress(text: string, host?: SimulatedHost): string {
     const address = parseHost(text);
     if (!address || address.isAny || address.isLoopback) throw invalid(`"${text}" cannot be the address of a host`);
     const owner = this.#hostByAddress.get(address.host);
-    if (owner) throw invalid(`${text} is an address of host "${owner.name}"`);
+    if (owner && owner !== host) throw invalid(`${text} is an address of host "${owner.name}"`);
     return address.host;
   }
 

@@ -20,6 +20,8 @@ export class SimulatedPort implements UdpPort {
   readonly binding: Binding;
   readonly #owner: PortOwner;
   isOpen = true;
+  /** It died: nothing goes out or comes in any more. */
+  isBroken = false;
   isRef = true;
   /** What waits in its receive buffer because the process is frozen. */
   unreadBytes = 0;
@@ -62,14 +64,14 @@ export interface Binding {
 }
 
 export class PortTable {
-  readonly #hostAddresses: readonly string[];
+  readonly #host: { readonly addresses: readonly string[] };
   readonly #ports = new Map<number, SimulatedPort[]>();
   readonly #parsed = new Map<string, NumericHost | undefined>();
   #nextEphemeralPort = FIRST_EPHEMERAL_PORT;
 
-  /** `hostAddresses` as `IpAddress.host` prints them. */
-  constructor(hostAddresses: readonly string[]) {
-    this.#hostAddresses = hostAddresses;
+  /** Addresses as `IpAddress.host` prints them; they may change. */
+  constructor(host: { readonly addresses: readonly string[] }) {
+    this.#host = host;
   }
 
   get open(): readonly SimulatedPort[] {
@@ -114,7 +116,7 @@ export class PortTable {
   }
 
   #sourceAddress(binding: Binding, target: NumericHost): string | undefined {
-    const isHere = target.isLoopback || this.#hostAddresses.includes(target.host);
+    const isHere = target.isLoopback || this.#host.addresses.includes(target.host);
     if (!binding.isAny) {
       const isReachable = isHere || !isLoopbackHost(binding.host);
       return isReachable && isIPv4Host(binding.host) === target.isIPv4 ? binding.host : undefined;
@@ -122,16 +124,16 @@ export class PortTable {
     if (!covers(binding, target.host)) return undefined;
     // What stays on the host leaves from the address it goes to, as on Linux.
     if (isHere) return target.host;
-    return this.#hostAddresses.find((address) => isIPv4Host(address) === target.isIPv4);
+    return this.#host.addresses.find((address) => isIPv4Host(address) === target.isIPv4);
   }
 
   #bindingFor(text: string): Binding {
     const parsed = this.#parse(text);
     const options = { address: text, port: 0 };
     if (!parsed) throw bindFailed(options, 'it is not a numeric address');
-    const hasIPv6 = this.#hostAddresses.some((address) => !isIPv4Host(address));
+    const hasIPv6 = this.#host.addresses.some((address) => !isIPv4Host(address));
     if (parsed.isAny && !parsed.isIPv4 && !hasIPv6) return this.#bindingFor('0.0.0.0');
-    const isOurs = parsed.isAny || parsed.isLoopback || this.#hostAddresses.includes(parsed.host);
+    const isOurs = parsed.isAny || parsed.isLoopback || this.#host.addresses.includes(parsed.host);
     const isIPv6Socket = text.includes(':');
     if (!isOurs || (isIPv6Socket && !hasIPv6)) throw bindFailed(options, 'this host does not have that address');
     const shown = isIPv6Socket && parsed.isIPv4 ? `::ffff:${parsed.host}` : parsed.host;

@@ -3,6 +3,7 @@
 
 import { NetworkingError } from '../core/base/errors.ts';
 import { Fifo } from '../core/base/fifo.ts';
+import { SeededRandom } from '../core/base/random.ts';
 import { NEVER } from '../core/base/time.ts';
 import type {
   Alarm,
@@ -28,15 +29,26 @@ export interface Datagram {
 
 export type ReceiveFate = 'delivered' | 'noPort' | 'receiveBufferFull';
 
+/** What a process stands on, and what can go wrong with it. Its host changes it while the process runs. */
+export interface Machine {
+  /** As `IpAddress.host` prints them. */
+  addresses: readonly string[];
+  /** What its clock shows more than the network's. */
+  clockOffsetUs: number;
+  /** What its wall clock shows more than it should. */
+  wallClockOffsetS: number;
+  /** Share of sends that the system refuses. */
+  refusedSendRatio: number;
+}
+
+export const INTACT = { clockOffsetUs: 0, wallClockOffsetS: 0, refusedSendRatio: 0 } as const;
+
 /** What a process has around it. */
 export interface Surroundings {
   readonly clock: VirtualClock;
   readonly random: Random;
   readonly crypto: CryptoProvider;
-  /** Addresses of the host, as `IpAddress.host` prints them. */
-  readonly addresses: readonly string[];
-  /** What this host's clock shows more than the network's. */
-  readonly clockOffsetUs: number;
+  readonly machine: Machine;
   transmit(datagram: Datagram): void;
   /** Told once for each datagram given to `SimulatedProcess.receive`. */
   finish(datagram: Datagram, fate: ReceiveFate): void;
@@ -59,6 +71,7 @@ export class SimulatedProcess implements Platform, PortOwner {
   /** Received but not read: filled while the process is frozen. */
   readonly #unread = new Fifo<{ readonly port: SimulatedPort; readonly datagram: Datagram }>();
   readonly #heldTasks = new Fifo<Task>();
+  readonly #faults = new SeededRandom(1);
   #isFrozen = false;
   #isDead = false;
 
@@ -66,16 +79,16 @@ export class SimulatedProcess implements Platform, PortOwner {
     this.#around = around;
     this.random = around.random;
     this.crypto = around.crypto;
-    this.#ports = new PortTable(around.addresses);
+    this.#ports = new PortTable(around.machine);
   }
 
   /** Virtual time since an arbitrary moment, so that certificates can be made to expire. */
   unixTimeS(): number {
-    return UNIX_START_S + Math.floor(this.nowUs() / 1e6);
+    return UNIX_START_S + Math.floor(this.nowUs() / 1e6) + this.#around.machine.wallClockOffsetS;
   }
 
   nowUs(): number {
-    return this.#around.clock.nowUs + this.#around.clockOffsetUs;
+    return this.#around.clock.nowUs + this.#around.machine.clockOffsetUs;
   }
 
   openUdp(options: UdpPortOptions, sink: DatagramSink): UdpPort {
@@ -144,12 +157,23 @@ export class SimulatedProcess implements Platform, PortOwner {
     this.#heldTasks.clear();
   }
 
+  breakPorts(): void {
+    for (const port of this.#ports.open) port.isBroken = true;
+  }
+
+  /** Time jumps forth: what was due in between is due now. */
+  skipTime(durationUs: number): void {
+    this.#around.machine.clockOffsetUs += durationUs;
+    for (const alarm of [...this.#armedAlarms])
+      alarm.set(alarm.dueAtUs + this.#around.machine.clockOffsetUs - durationUs);
+  }
+
   /** A datagram has arrived at the host. */
   receive(datagram: Datagram): void {
     const port = this.#ports.find(datagram.to);
     // What waits is read first, even if the process goes on at this very instant.
     const mustWait = this.#isFrozen || this.#unread.length > 0;
-    if (!port) this.#around.finish(datagram, 'noPort');
+    if (!port || port.isBroken) this.#around.finish(datagram, 'noPort');
     else if (!mustWait) this.#read(port, datagram);
     else if (port.unreadBytes + datagram.bytes.length > RECEIVE_BUFFER_BYTES) {
       this.#around.finish(datagram, 'receiveBufferFull');
@@ -162,7 +186,9 @@ export class SimulatedProcess implements Platform, PortOwner {
   /** For `SimulatedPort`. */
   sendFrom(port: SimulatedPort, bytes: Uint8Array, length: number, to: NetAddress): boolean {
     const route = length <= MAX_DATAGRAM_BYTES ? this.#ports.route(port, to) : undefined;
-    if (!route) {
+    const { refusedSendRatio } = this.#around.machine;
+    const isRefused = refusedSendRatio > 0 && this.#faults.float() < refusedSendRatio;
+    if (!route || port.isBroken || isRefused) {
       this.#around.refuse();
       return false;
     }
@@ -230,7 +256,7 @@ class SimulatedAlarm implements Alarm {
 
   set(atUs: number): void {
     this.suspend();
-    this.dueAtUs = this.#process.isDead ? NEVER : Math.ceil(atUs - this.#around.clockOffsetUs);
+    this.dueAtUs = this.#process.isDead ? NEVER : Math.ceil(atUs - this.#around.machine.clockOffsetUs);
     if (this.dueAtUs === NEVER) {
       this.#armed.delete(this);
       return;
