@@ -1,24 +1,29 @@
-// The fuzzer as a command.
+// The fuzzer and the endurance tests as a command.
 
 import { parseArgs } from 'node:util';
 import { SeededRandom } from '../src/core/base/random.ts';
+import { Day } from '../test/sim/day.ts';
+import { connectKill, connectPlayClose } from './cycles.ts';
 import { decoderTargets, type Target } from './decoders.ts';
 import { fuzzGuided } from './guided.ts';
 import { type LiveTarget, LyingPeer, MeddledPath } from './live.ts';
 import { fuzz } from './run.ts';
 import { addToCorpus, loadSeeds, type Seeds } from './seeds.ts';
 
-const USAGE = `usage: npm run fuzz -- [decoders | live | guided] [options]
+const USAGE = `usage: npm run fuzz -- [decoders | live | guided | days | cycles] [options]
   decoders   spoilt inputs to every decoder (default: 1,000,000 to each)
   live       spoilt packets to living connections (default: 200,000 to each kind)
   guided     follows the coverage of every decoder (default: 20 s each)
-  --count N      inputs to each target
+  days       days of virtual time on which everything that can break does (default: 3, each with the next seed)
+  cycles     connections that come and go, and those that are killed (default: 1,000 each)
+  --count N      inputs to each target; packets, days or cycles
   --seconds S    guided: time for each target
   --seed N       of all randomness (default: drawn, and printed)
   --only NAME    targets whose name contains this
   --save         guided: adds the inputs that led to something new to the corpus, which the tests replay`;
 
 const CHUNK = 1_000_000;
+const DAY_US = 24 * 3_600 * 1_000_000;
 const SAVED_PER_TARGET = 24;
 
 const { values, positionals } = parseArgs({
@@ -36,7 +41,7 @@ const seed = values.seed === undefined ? Math.floor(Math.random() * 0x1_0000_000
 const only = values.only ?? '';
 const seeds = loadSeeds();
 
-const COMMANDS: Readonly<Record<string, () => void>> = { decoders, live, guided };
+const COMMANDS: Readonly<Record<string, () => void | Promise<void>>> = { decoders, live, guided, days, cycles };
 const chosen = positionals.length > 0 ? positionals : ['decoders', 'live'];
 const unknown = chosen.find((name) => COMMANDS[name] === undefined);
 if (values.help === true || unknown !== undefined) {
@@ -45,7 +50,7 @@ if (values.help === true || unknown !== undefined) {
   process.exit(values.help === true ? 0 : 2);
 }
 console.log(`seed ${seed}`);
-for (const name of chosen) COMMANDS[name]!();
+for (const name of chosen) await COMMANDS[name]!();
 
 function targets(): readonly Target[] {
   return decoderTargets(seeds).filter(({ name }) => name.includes(only));
@@ -88,6 +93,30 @@ function guided(): void {
     console.log(`${target.name.padEnd(28)} ${count} inputs, ${features} features, ${found.length} inputs kept`);
     const inputs = found.slice(-SAVED_PER_TARGET).map((input) => Buffer.from(input).toString('hex'));
     if (values.save === true) addToCorpus(target.name, inputs);
+  }
+}
+
+async function days(): Promise<void> {
+  const count = Number(values.count ?? 3);
+  const total = { connections: 0, faults: 0, sent: 0, received: 0, complete: 0 };
+  for (let day = 0; day < count; day++) {
+    const report = await new Day(seed + day).run(DAY_US);
+    for (const name of Object.keys(total) as (keyof typeof total)[]) total[name] += report[name];
+    console.log(`day ${seed + day}: ${JSON.stringify(report)}`);
+    if (report.complaints.length > 0) throw new Error(`seed ${seed + day}: ${report.complaints.join('; ')}`);
+  }
+  console.log(`${count} days: ${JSON.stringify(total)}, no complaint`);
+}
+
+async function cycles(): Promise<void> {
+  const count = Number(values.count ?? 1_000);
+  for (const run of [connectPlayClose, connectKill]) {
+    const { heapBytesBefore, heapBytesAfter, leftovers } = await run(count);
+    const [before, after] = [heapBytesBefore, heapBytesAfter].map((bytes) => (bytes / 1e6).toFixed(2));
+    console.log(
+      `${run.name.padEnd(28)} ${count} cycles: heap ${before} MB after a tenth of them, ${after} MB in the end`,
+    );
+    if (leftovers.length > 0) throw new Error(`left: ${leftovers.join(', ')}`);
   }
 }
 
