@@ -86,7 +86,8 @@ export class IpAddress {
 
   /** Numeric text without the port. */
   get host(): string {
-    return this.isIPv4 ? this.bytes.subarray(IPV4_PREFIX.length).join('.') : formatIPv6(this.bytes);
+    const { bytes } = this;
+    return this.isIPv4 ? `${bytes[12]}.${bytes[13]}.${bytes[14]}.${bytes[15]}` : formatIPv6(bytes);
   }
 
   /** With the port unless it is 0: `1.2.3.4:80`, `[::1]:80`, `::1`. */
@@ -128,18 +129,34 @@ function parseDecimal(text: string, max: number): number | undefined {
 }
 
 function parseHost(text: string): Uint8Array | undefined {
-  return parseIPv4(text) ?? parseIPv6(text);
+  // As a dual-stack port gives the addresses of its IPv4 peers.
+  const mapped = text.startsWith(MAPPED) ? parseIPv4(text, MAPPED.length) : undefined;
+  return mapped ?? parseIPv4(text) ?? parseIPv6(text);
 }
 
-function parseIPv4(text: string): Uint8Array | undefined {
-  const octets = text.split('.').map((part) => parseDecimal(part, 0xff));
-  if (octets.length !== 4) return undefined;
-  const bytes = Uint8Array.of(...IPV4_PREFIX, 0, 0, 0, 0);
-  for (const [i, octet] of octets.entries()) {
-    if (octet === undefined) return undefined;
-    bytes[IPV4_PREFIX.length + i] = octet;
+const MAPPED = '::ffff:';
+const DOT = 0x2e;
+const ZERO = 0x30;
+
+/** Digit by digit, as every handshake needs it. As strict as `parseDecimal`. */
+function parseIPv4(text: string, start = 0): Uint8Array | undefined {
+  const bytes = new Uint8Array(ADDRESS_BYTES);
+  bytes.set(IPV4_PREFIX);
+  let at: number = IPV4_PREFIX.length;
+  let octet = -1;
+  for (let i = start; i <= text.length; i++) {
+    const code = i < text.length ? text.charCodeAt(i) : DOT;
+    if (code === DOT) {
+      if (octet < 0 || at === ADDRESS_BYTES) return undefined;
+      bytes[at++] = octet;
+      octet = -1;
+    } else {
+      if (code < ZERO || code > ZERO + 9 || octet === 0) return undefined;
+      octet = Math.max(octet, 0) * 10 + code - ZERO;
+      if (octet > 0xff) return undefined;
+    }
   }
-  return bytes;
+  return at === ADDRESS_BYTES ? bytes : undefined;
 }
 
 function parseIPv6(text: string): Uint8Array | undefined {

@@ -11,13 +11,14 @@ export type ConfigLevel = keyof typeof CONFIG_LEVELS;
 
 /** Header and encryption take this much of a packet; the rest is for messages. */
 const PACKET_OVERHEAD_BYTES = 100;
+const NOTHING: readonly ConfigName[] = [];
 
 /** The values of one object of the application, and the way to those of the objects it belongs to. */
 export class ConfigScope {
   readonly level: ConfigLevel;
   readonly parent: ConfigScope | undefined;
   readonly #own: Partial<ConfigValues> = {};
-  readonly #locked = new Set<ConfigName>();
+  #locked: readonly ConfigName[] = NOTHING;
   /** One for the whole tree, so that a scope need not ask its parents whether they changed. */
   readonly #changes: { count: number };
   #ownChanges = 0;
@@ -43,7 +44,11 @@ export class ConfigScope {
     if (name === 'mtuDataSize') {
       return Math.max(0, this.get('mtuPacketSize') - PACKET_OVERHEAD_BYTES) as ConfigValues[Name];
     }
-    return this.#own[name] ?? this.parent?.get(name) ?? (info.default as ConfigValues[Name]);
+    for (let scope: ConfigScope | undefined = this; scope !== undefined; scope = scope.parent) {
+      const value = scope.#own[name];
+      if (value !== undefined) return value as ConfigValues[Name];
+    }
+    return info.default as ConfigValues[Name];
   }
 
   /** The value set at exactly this scope. Throws `UnknownConfigValue`. */
@@ -73,11 +78,11 @@ export class ConfigScope {
   lock(name: ConfigName): void {
     if (this.isLocked(name)) return;
     this.set(name, this.get(name));
-    this.#locked.add(name);
+    this.#locked = this.#locked.concat(name);
   }
 
   isLocked(name: ConfigName): boolean {
-    return this.#locked.has(name);
+    return this.#locked.includes(name);
   }
 
   get #what(): string {

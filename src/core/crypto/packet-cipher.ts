@@ -26,40 +26,42 @@ const TAG_BYTES = 16;
 // Spec, "Sizes": GNS decrypts into a buffer of this size, and drops what does not fit.
 const MAX_PLAIN_BYTES = 1300;
 const TWO_TO_32 = 0x1_0000_0000;
+/** Of the packet at hand; shared by all ciphers. */
+const NONCE = new Uint8Array(12);
 
 class GcmCipher implements PacketCipher {
   readonly overheadBytes = TAG_BYTES;
   readonly #aead: Aead;
-  /** Reused: the first 8 bytes are written for each packet, the other 4 never change. */
-  readonly #nonce: Uint8Array;
   readonly #ivLow: number;
   readonly #ivHigh: number;
+  readonly #ivTail: number;
 
   constructor(aead: Aead, iv: Uint8Array) {
     this.#aead = aead;
-    this.#nonce = Uint8Array.from(iv);
     this.#ivLow = readU32(iv, 0);
     this.#ivHigh = readU32(iv, 4);
+    this.#ivTail = readU32(iv, 8);
   }
 
   seal(packetNumber: number, plain: Uint8Array, length: number, out: Uint8Array, outStart: number): number {
     this.#setNonce(packetNumber);
-    return this.#aead.seal(this.#nonce, plain, length, out, outStart);
+    return this.#aead.seal(NONCE, plain, length, out, outStart);
   }
 
   open(packetNumber: number, bytes: Uint8Array, start: number, end: number): Uint8Array | undefined {
     const plainBytes = end - start - TAG_BYTES;
     if (plainBytes < 0 || plainBytes > MAX_PLAIN_BYTES) return undefined;
     this.#setNonce(packetNumber);
-    return this.#aead.open(this.#nonce, bytes, start, end);
+    return this.#aead.open(NONCE, bytes, start, end);
   }
 
   /** IV + packet number, in 64 bits that wrap around. */
   #setNonce(packetNumber: number): void {
     const low = this.#ivLow + (packetNumber % TWO_TO_32);
     const carry = low >= TWO_TO_32 ? 1 : 0;
-    writeU32(this.#nonce, 0, low);
-    writeU32(this.#nonce, 4, this.#ivHigh + Math.floor(packetNumber / TWO_TO_32) + carry);
+    writeU32(NONCE, 0, low);
+    writeU32(NONCE, 4, this.#ivHigh + Math.floor(packetNumber / TWO_TO_32) + carry);
+    writeU32(NONCE, 8, this.#ivTail);
   }
 }
 

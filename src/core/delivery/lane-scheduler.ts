@@ -18,29 +18,38 @@ export interface LaneOptions {
 
 /** Lanes of equal priority. */
 class PriorityClass {
-  readonly lanes: SendLane[] = [];
+  readonly priority: number;
+  lanes: readonly SendLane[] = [];
   virtualTime = 0;
+
+  constructor(priority: number) {
+    this.priority = priority;
+  }
 }
 
 const WEIGHT_SCALE = 65_536;
 
 export class LaneScheduler {
   /** Highest priority (lowest number) first. */
-  #classes: PriorityClass[] = [];
+  #classes: readonly PriorityClass[] = [];
   /** By lane: its class, and virtual time per byte. */
-  #classOf: PriorityClass[] = [];
-  #costPerByte: number[] = [];
+  #classOf: readonly PriorityClass[] = [];
+  #costPerByte: readonly number[] = [];
   /** All lanes, those of the highest priority first. */
   byPriority: readonly SendLane[] = [];
 
   /** Takes effect for what is queued already, too. `options[i]` is for `lanes[i]`. */
   configure(lanes: readonly SendLane[], options: readonly LaneOptions[]): void {
-    const byPriority = new Map<number, PriorityClass>();
+    // Arrays of just the right length: every connection has a scheduler, and most have one lane.
+    let classes: readonly PriorityClass[] = [];
     this.#classOf = lanes.map((lane, i) => {
       const priority = options[i]?.priority ?? 0;
-      const found = byPriority.get(priority) ?? new PriorityClass();
-      byPriority.set(priority, found);
-      found.lanes.push(lane);
+      let found = classes.find((each) => each.priority === priority);
+      if (found === undefined) {
+        found = new PriorityClass(priority);
+        classes = classes.concat(found);
+      }
+      found.lanes = found.lanes.concat(lane);
       return found;
     });
     const weightOf = (lane: SendLane) => options[lane.index]?.weight ?? 1;
@@ -48,8 +57,8 @@ export class LaneScheduler {
       const total = this.#classOf[i]!.lanes.reduce((sum, each) => sum + weightOf(each), 0);
       return (WEIGHT_SCALE * total) / weightOf(lane);
     });
-    this.#classes = [...byPriority].sort(([a], [b]) => a - b).map(([, each]) => each);
-    this.byPriority = this.#classes.flatMap((each) => each.lanes);
+    this.#classes = classes.length === 1 ? classes : [...classes].sort((a, b) => a.priority - b.priority);
+    this.byPriority = classes.length === 1 ? classes[0]!.lanes : this.#classes.flatMap((each) => each.lanes);
     for (const lane of lanes) {
       let before = 0;
       for (let at = lane.queue.head; at < lane.queue.tail; at++) before = this.#stamp(lane, lane.queue.at(at)!, before);

@@ -20,12 +20,13 @@ export class Receiver implements MessageSink {
   deliveredMessages = 0;
   readonly #queue = new Fifo<IncomingMessage>();
   /** Lanes whose reliable messages are read as a stream, apart from the queue. */
-  readonly #streams = new Map<number, Fifo<IncomingMessage>>();
+  #streams: Map<number, Fifo<IncomingMessage>> | undefined;
   #streamMessages = 0;
   /** A stream has something new. */
   hasStreamNews = false;
-  readonly #lanes = new Map<number, ReceiveLane>();
-  #lane = this.#laneOf(0);
+  #lane = new ReceiveLane(0);
+  /** By index; with holes. */
+  #lanes: (ReceiveLane | undefined)[] = [this.#lane];
   #nowUs = 0;
   /** Some lane holds a whole message that the queue had no room for. */
   #isHeldBack = false;
@@ -47,6 +48,7 @@ export class Receiver implements MessageSink {
   /** From now on reliable messages of this lane, unread ones included, are for a stream. */
   openStream(lane: number): void {
     const stream = new Fifo<IncomingMessage>();
+    this.#streams ??= new Map();
     this.#streams.set(lane, stream);
     for (let left = this.#queue.length; left > 0; left--) {
       const message = this.#queue.shift()!;
@@ -57,13 +59,13 @@ export class Receiver implements MessageSink {
 
   /** Whether there is something to read for the stream of this lane. */
   hasStreamMessages(lane: number): boolean {
-    return (this.#streams.get(lane)?.length ?? 0) > 0;
+    return (this.#streams?.get(lane)?.length ?? 0) > 0;
   }
 
   /** What the stream has not read is dropped. */
   closeStream(lane: number): void {
     while (this.take(lane) !== undefined);
-    this.#streams.delete(lane);
+    this.#streams?.delete(lane);
   }
 
   /** The selected lane, for expanding the numbers on the wire. */
@@ -81,8 +83,7 @@ export class Receiver implements MessageSink {
 
   /** A reliable message has begun to arrive and is not complete. */
   get hasPartialMessage(): boolean {
-    for (const lane of this.#lanes.values()) if (lane.bufferedBytes > 0) return true;
-    return false;
+    return this.#lanes.some((lane) => lane !== undefined && lane.bufferedBytes > 0);
   }
 
   get violation(): string {
@@ -103,10 +104,10 @@ export class Receiver implements MessageSink {
   }
 
   #laneOf(index: number): ReceiveLane {
-    let lane = this.#lanes.get(index);
+    let lane = this.#lanes[index];
     if (lane === undefined) {
       lane = new ReceiveLane(index);
-      this.#lanes.set(index, lane);
+      this.#lanes[index] = lane;
     }
     return lane;
   }
@@ -138,7 +139,7 @@ export class Receiver implements MessageSink {
     const message = new IncomingMessage(payload, number, lane, isReliable, this.#nowUs);
     this.queuedBytes += payload.length;
     this.deliveredMessages++;
-    const stream = isReliable ? this.#streams.get(lane) : undefined;
+    const stream = isReliable ? this.#streams?.get(lane) : undefined;
     if (stream === undefined) this.#enqueue(message);
     else {
       stream.push(message);
@@ -168,7 +169,7 @@ export class Receiver implements MessageSink {
 
   /** The next message of the queue, or of the stream of this lane. */
   take(streamLane?: number): IncomingMessage | undefined {
-    const message = streamLane === undefined ? this.#queue.shift() : this.#streams.get(streamLane)?.shift();
+    const message = streamLane === undefined ? this.#queue.shift() : this.#streams?.get(streamLane)?.shift();
     if (message === undefined) return undefined;
     this.queuedBytes -= message.data.length;
     if (streamLane !== undefined) this.#streamMessages--;
@@ -180,7 +181,8 @@ export class Receiver implements MessageSink {
     if (!this.#isHeldBack) return Outcome.Ok;
     this.#isHeldBack = false;
     this.#nowUs = nowUs;
-    for (const lane of this.#lanes.values()) {
+    for (const lane of this.#lanes) {
+      if (lane === undefined) continue;
       this.#lane = lane;
       if (lane.resume(this) === Outcome.Fatal) return Outcome.Fatal;
     }
@@ -189,14 +191,14 @@ export class Receiver implements MessageSink {
 
   /** The connection is over: pieces are of no use, whole messages may still be read. */
   dropPartial(): void {
-    this.#lanes.clear();
     this.#isHeldBack = false;
-    this.#lane = this.#laneOf(0);
+    this.#lane = new ReceiveLane(0);
+    this.#lanes = [this.#lane];
   }
 
   dropUnread(): void {
     this.#queue.clear();
-    for (const stream of this.#streams.values()) stream.clear();
+    for (const stream of this.#streams?.values() ?? []) stream.clear();
     this.#streamMessages = 0;
     this.queuedBytes = 0;
   }

@@ -36,7 +36,7 @@ export class Sender {
   readonly flight = new InFlight();
   /** Fates of messages that wanted to know; emptied by their owner. */
   readonly receipts: Receipt[] = [];
-  readonly #lanes: SendLane[] = [];
+  #lanes: readonly SendLane[] = [];
   readonly #scheduler = new LaneScheduler();
   #laneOptions: readonly LaneOptions[] = [];
   /** Messages numbered up to here, per lane order of arrival, no longer wait for company. */
@@ -50,7 +50,8 @@ export class Sender {
 
   /** There can only be more lanes than before, at most `MAX_LANES`; the caller has checked. */
   configureLanes(options: readonly LaneOptions[]): void {
-    while (this.#lanes.length < options.length) this.#lanes.push(new SendLane(this.#lanes.length, this.receipts));
+    const added = options.slice(this.#lanes.length).map((_, i) => new SendLane(this.#lanes.length + i, this.receipts));
+    this.#lanes = this.#lanes.concat(added);
     this.#laneOptions = options;
     this.#scheduler.configure(this.#lanes, options);
   }
@@ -230,7 +231,7 @@ export class Sender {
   clear(): void {
     this.flight.clear();
     for (const lane of this.#lanes) lane.giveUp();
-    this.#lanes.length = 0;
+    this.#lanes = [];
     this.configureLanes(this.#laneOptions);
   }
 }

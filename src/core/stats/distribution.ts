@@ -15,16 +15,21 @@ export function noteIn(histogram: Histogram, upperEnds: readonly number[], value
 
 const MAX_SAMPLES = 1000;
 
-/** Keeps a fair choice of at most 1000 samples. */
+const NO_SAMPLES = new Uint16Array(0);
+const LEAST_SAMPLES = 8;
+
+/** Keeps a fair choice of at most 1000 samples, whole numbers below 2^16. */
 export class Reservoir {
-  readonly #samples: number[] = [];
+  #samples = NO_SAMPLES;
+  #count = 0;
   #seen = 0;
   #chance = 0x2545f491;
 
   add(sample: number): void {
     this.#seen++;
-    if (this.#samples.length < MAX_SAMPLES) {
-      this.#samples.push(sample);
+    if (this.#count < MAX_SAMPLES) {
+      if (this.#count === this.#samples.length) this.#grow();
+      this.#samples[this.#count++] = sample;
       return;
     }
     // Fair enough for statistics, and the same in every run.
@@ -34,14 +39,19 @@ export class Reservoir {
   }
 
   get count(): number {
-    return this.#samples.length;
+    return this.#count;
+  }
+
+  #grow(): void {
+    const samples = new Uint16Array(Math.min(MAX_SAMPLES, Math.max(LEAST_SAMPLES, 2 * this.#count)));
+    samples.set(this.#samples);
+    this.#samples = samples;
   }
 
   /** The value below which `share` (0 … 1) of the samples lie, interpolated and truncated; undefined with fewer than `atLeast`. */
   percentile(share: number, atLeast: number): number | undefined {
-    const sorted = this.#samples;
-    if (sorted.length < atLeast || sorted.length === 0) return undefined;
-    const ordered = [...sorted].sort((a, b) => a - b);
+    if (this.#count < atLeast || this.#count === 0) return undefined;
+    const ordered = this.#samples.slice(0, this.#count).sort();
     const index = share * (ordered.length - 1);
     const low = Math.floor(index);
     const below = ordered[low]!;

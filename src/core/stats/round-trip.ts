@@ -5,14 +5,15 @@ import { type Histogram, newHistogram, noteIn, Reservoir } from './distribution.
 
 /** Upper ends of the buckets, in ms; the last bucket takes the rest. */
 export const PING_BUCKETS_MS: readonly number[] = [25, 50, 75, 100, 125, 150, 200, 300];
-const MAX_SAMPLES = 3;
 /** Samples in quick succession count as one. */
 const HOLD_US = 100_000;
 export const MAX_PING_SAMPLE_US = 2_000_000;
 
 export class RoundTrip {
-  /** Newest first, whole milliseconds. */
-  readonly #samples: number[] = [];
+  /** Whole milliseconds, -1 where there is none yet. */
+  #newestMs = -1;
+  #middleMs = -1;
+  #oldestMs = -1;
   #newestAtUs = LONG_AGO;
   #holdUntilUs = LONG_AGO;
   readonly histogram: Histogram = newHistogram(PING_BUCKETS_MS.length + 1);
@@ -31,13 +32,13 @@ export class RoundTrip {
 
   /** A sample in whole milliseconds. */
   add(pingMs: number, nowUs: number): void {
-    const samples = this.#samples;
-    if (samples.length === MAX_SAMPLES && nowUs < this.#holdUntilUs) {
-      if (pingMs < samples[0]!) samples[0] = pingMs;
+    if (this.#oldestMs >= 0 && nowUs < this.#holdUntilUs) {
+      if (pingMs < this.#newestMs) this.#newestMs = pingMs;
     } else {
-      samples.unshift(pingMs);
-      if (samples.length > MAX_SAMPLES) samples.length = MAX_SAMPLES;
-      this.#holdUntilUs = samples.length < MAX_SAMPLES ? LONG_AGO : nowUs + HOLD_US;
+      this.#oldestMs = this.#middleMs;
+      this.#middleMs = this.#newestMs;
+      this.#newestMs = pingMs;
+      this.#holdUntilUs = this.#oldestMs < 0 ? LONG_AGO : nowUs + HOLD_US;
     }
     this.#newestAtUs = nowUs;
     noteIn(this.histogram, PING_BUCKETS_MS, pingMs);
@@ -51,15 +52,14 @@ export class RoundTrip {
 
   /** In whole ms, -1 without a sample. */
   get smoothedMs(): number {
-    const [a, b, c] = this.#samples;
-    if (a === undefined) return -1;
-    if (b === undefined) return a;
-    if (c === undefined) return Math.min(a, b);
+    const [a, b, c] = [this.#newestMs, this.#middleMs, this.#oldestMs];
+    if (b < 0) return a;
+    if (c < 0) return Math.min(a, b);
     return (a + b + c - Math.max(a, b, c)) >> 1;
   }
 
   /** The longest of the current samples in ms, -1 without one. */
   get worstMs(): number {
-    return this.#samples.length === 0 ? -1 : Math.max(...this.#samples);
+    return Math.max(this.#newestMs, this.#middleMs, this.#oldestMs);
   }
 }

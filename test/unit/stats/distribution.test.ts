@@ -20,10 +20,10 @@ describe('Reservoir', () => {
 
   it('keeps a fair choice of a thousand', () => {
     const reservoir = new Reservoir();
-    for (let i = 0; i < 100_000; i++) reservoir.add(i);
+    for (let i = 0; i < 50_000; i++) reservoir.add(i);
     expect(reservoir.count).to.equal(1000);
-    expect(reservoir.percentile(0.5, 2)).to.be.within(45_000, 55_000);
-    expect(reservoir.percentile(0.95, 2)).to.be.within(92_000, 98_000);
+    expect(reservoir.percentile(0.5, 2)).to.be.within(22_500, 27_500);
+    expect(reservoir.percentile(0.95, 2)).to.be.within(46_000, 49_000);
   });
 });
 
