@@ -215,7 +215,7 @@ describe('the architecture', () => {
 
   it('is really looked at', () => {
     expect(importsOf('src/core/connection/connection.ts', src['src/core/connection/connection.ts']!)).to.deep.include({
-      target: 'src/core/wire/control-packets.ts',
+      target: 'src/core/wire/frames.ts',
       isOurs: true,
       isTypeOnly: false,
     });

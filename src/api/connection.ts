@@ -60,6 +60,11 @@ export interface ConnectionEvents {
   message: [message: IncomingMessage];
   /** What became of a message that was sent with `receipt`. */
   receipt: [receipt: Receipt];
+  /**
+   * The peer has another address now, which it has proven: `remoteAddress`. `from` was the one before. Only on
+   * connections that came in through a listen socket, and not if `ipFollowAddressChange` is 0.
+   */
+  addressChanged: [from: IpAddress];
   /** A full send buffer has become half empty. */
   drain: [];
   /**

@@ -1,6 +1,7 @@
 // What the library has to say to whoever keeps a log: ends and problems by themselves, details of packets where the
 // configuration values `logLevel…` ask for them. Spec: 05 §5.5 "SetDebugOutputFunction", 06 §6.2 ids 13 – 17.
 
+import type { IpAddress } from '../core/base/address.ts';
 import type { ConfigName } from '../core/config/values.ts';
 import { endReasonName } from '../core/connection/end-reason.ts';
 import { isVisibleChange, type StateChange } from '../core/connection/info.ts';
@@ -107,6 +108,10 @@ export class Log {
     const why = endReason === 0 ? '' : `: ${endReason} ${endReasonName(endReason)}, ${endDebug}`;
     const level = to === 'ProblemDetectedLocally' ? 'warning' : isVisibleChange(change) ? 'msg' : 'verbose';
     this.#say(level, connection, `${from} -> ${to}${why}`);
+  }
+
+  onMoved(connection: Connection, from: IpAddress): void {
+    this.#say('msg', connection, `the peer moved here from ${from}`);
   }
 
   /** Something happened to this connection. */

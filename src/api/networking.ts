@@ -296,6 +296,10 @@ export class Networking implements AsyncDisposable {
       case 'receipt':
         connection.emit('receipt', event.receipt);
         break;
+      case 'moved':
+        this.#log?.onMoved(connection, event.from);
+        connection.emit('addressChanged', event.from);
+        break;
       case 'drained':
         connection.onDrained();
         break;

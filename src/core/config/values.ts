@@ -249,6 +249,10 @@ export const CONFIG_VALUES = {
     number: 10_001, type: 'int32', scope: 'connection', default: 0, min: 0, max: 3, unit: 'packets',
     gnsName: 'RedundantSends', description: 'In how many later packets a little reliable data goes again unasked.',
   },
+  ipFollowAddressChange: {
+    number: 10_002, type: 'int32', scope: 'connection', default: 1, min: 0, max: 1, unit: 'switch',
+    gnsName: 'IP_FollowAddressChange', description: 'Of ours: a client with a new address stays connected: 1 yes, 0 no.',
+  },
 } as const satisfies Record<string, ConfigValueInfo>;
 
 export type ConfigName = keyof typeof CONFIG_VALUES;

@@ -1,7 +1,6 @@
 // One connection: owns the parts, wires them, and keeps the state machine. Datagrams, commands and the time go in;
 // datagrams, a deadline and events come out. Spec: 00, 01 §1.6 – §1.10, 04.
 
-import { IpAddress } from '../base/address.ts';
 import { Fifo } from '../base/fifo.ts';
 import type { Identity } from '../base/identity.ts';
 import { NEVER, US_PER_MS } from '../base/time.ts';
@@ -9,12 +8,8 @@ import type { ConfigScope } from '../config/scope.ts';
 import type { LaneOptions } from '../delivery/lane-scheduler.ts';
 import type { IncomingMessage, OutgoingOptions } from '../delivery/message.ts';
 import type { Refusal } from '../delivery/sender.ts';
-import {
-  type ConnectionClosed,
-  type ConnectRequest,
-  type ControlPacket,
-  encodeControlPacket,
-} from '../wire/control-packets.ts';
+import type { NetAddress } from '../platform.ts';
+import type { ConnectionClosed, ConnectRequest, ControlPacket } from '../wire/control-packets.ts';
 import { recipientOf } from '../wire/data-packet.ts';
 import { Outcome } from '../wire/frames.ts';
 import { CloseNotice } from './close-notice.ts';
@@ -23,6 +18,8 @@ import { applicationEnd, type End, EndReason, Ends } from './end-reason.ts';
 import type { Environment, Path, TransmitSlot } from './environment.ts';
 import { History } from './history.ts';
 import { type ConnectionInfo, connectionFlags, type StateChange } from './info.ts';
+import { Outbox } from './outbox.ts';
+import { Route } from './route.ts';
 import { SECURITY_VALUES } from './settings.ts';
 import { type ConnectionState, FACTS, TRANSITIONS, type Trigger, visibleState } from './state-table.ts';
 import { ClientHandshake, type ClientStep, ServerHandshake, type Session } from './udp-handshake.ts';
@@ -32,8 +29,6 @@ export type SendRefusal = Refusal | 'closed' | 'ended' | 'notConnected';
 
 const HANDSHAKE_RETRY_US = 500 * US_PER_MS;
 const FIN_WAIT_US = 5_000 * US_PER_MS;
-/** Replies that wait for the network at the same time. */
-const MAX_OUTBOX = 8;
 
 export class Connection {
   readonly id: number;
@@ -41,8 +36,7 @@ export class Connection {
   readonly config: ConfigScope;
   readonly data: DataPath;
   readonly #env: Environment;
-  readonly path: Path;
-  readonly #address: IpAddress;
+  readonly route: Route;
   #state: ConnectionState = 'None';
   readonly history = new History();
   #client: ClientHandshake | undefined;
@@ -50,7 +44,7 @@ export class Connection {
   #session: Session | undefined;
   #handshakeDueUs = NEVER;
   readonly #notice = new CloseNotice();
-  readonly #outbox = new Fifo<ControlPacket>();
+  readonly #outbox = new Outbox(this.history);
   readonly #events = new Fifo<StateChange>();
 
   constructor(env: Environment, config: ConfigScope, id: number, isIncoming: boolean, path: Path) {
@@ -58,8 +52,7 @@ export class Connection {
     this.config = config;
     this.id = id;
     this.isIncoming = isIncoming;
-    this.path = path;
-    this.#address = IpAddress.fromNet(path.remote);
+    this.route = new Route(path);
     this.data = new DataPath(config);
     // Copied once, not followed. Spec: 06 §6.1.
     config.set('connectionUserData', config.get('connectionUserData'));
@@ -88,9 +81,9 @@ export class Connection {
       endReason: this.#notice.reason,
       endDebug: this.#notice.debug,
       remoteIdentity: this.identity,
-      remoteAddress: this.#address,
+      remoteAddress: this.route.address,
       isIncoming: this.isIncoming,
-      flags: connectionFlags(this.#address, isAuthenticated, this.#session?.ciphers.isEncrypted ?? false),
+      flags: connectionFlags(this.route.address, isAuthenticated, this.#session?.ciphers.isEncrypted ?? false),
     };
   }
 
@@ -98,7 +91,7 @@ export class Connection {
 
   /** Begins to connect. */
   connect(nowUs: number): void {
-    this.#client = new ClientHandshake(this.#env, this.config, this.id, this.#address);
+    this.#client = new ClientHandshake(this.#env, this.config, this.id, this.route.address);
     this.#apply('start', nowUs);
     for (const name of SECURITY_VALUES) this.config.lock(name);
     this.#handshakeDueUs = nowUs;
@@ -108,7 +101,15 @@ export class Connection {
   /** Enters a client's request; false if its credentials are not acceptable, and the connection is of no use. */
   receiveRequest(request: ConnectRequest, identity: Identity, length: number, nowUs: number): boolean {
     const { roundTrip, received } = this.data.stats;
-    this.#server = ServerHandshake.begin(this.#env, this.config, this.#address, request, identity, roundTrip, nowUs);
+    this.#server = ServerHandshake.begin(
+      this.#env,
+      this.config,
+      this.route.address,
+      request,
+      identity,
+      roundTrip,
+      nowUs,
+    );
     if (this.#server === undefined) return false;
     received.note(length);
     this.#apply('start', nowUs);
@@ -201,13 +202,18 @@ export class Connection {
     const recipient = recipientOf(bytes);
     if (recipient !== this.id) {
       if (!this.#env.mayAnswerStray(nowUs)) return;
-      this.#say({ kind: 'noConnection', fromConnectionId: recipient, toConnectionId: 0 });
+      this.#outbox.push({ kind: 'noConnection', fromConnectionId: recipient, toConnectionId: 0 });
     } else if (FACTS[this.#state].carriesData) {
-      this.#fail(this.data.receive(bytes, length, nowUs), nowUs);
+      this.#fail(this.route.receive(this.data, bytes, length, nowUs), nowUs);
       this.#checkFlushed(nowUs);
-    } else if (!FACTS[this.#state].isActive) {
-      this.#sayClosed();
-    }
+    } else if (!FACTS[this.#state].isActive) this.#sayClosed();
+  }
+
+  /** A data packet with our id from elsewhere: the peer may have another address now. `route` may change. */
+  handleDataElsewhere(bytes: Uint8Array, length: number, from: NetAddress, nowUs: number): void {
+    if (!FACTS[this.#state].carriesData || this.#session?.ciphers.isEncrypted !== true) return;
+    this.#fail(this.route.receiveElsewhere(this.data, bytes, length, from, nowUs), nowUs);
+    this.#checkFlushed(nowUs);
   }
 
   /** Any other datagram from the peer's address; `packet` is what it means, undefined if that is nothing. */
@@ -246,7 +252,7 @@ export class Connection {
   #answerRequest(nowUs: number): void {
     if (!FACTS[this.#state].isActive) this.#sayClosed();
     else if (this.#server !== undefined && FACTS[this.#state].carriesData) {
-      this.#say(this.#server.connectOk(this.id, nowUs));
+      this.#outbox.push(this.#server.connectOk(this.id, nowUs));
     }
   }
 
@@ -255,7 +261,7 @@ export class Connection {
     if (step.kind === 'fail') this.#fail(step.failure, nowUs);
     else if (step.kind === 'establish') this.establish(step.session, nowUs);
     else {
-      this.#say(step.packet);
+      this.#outbox.push(step.packet);
       this.#handshakeDueUs = nowUs + HANDSHAKE_RETRY_US;
     }
   }
@@ -264,7 +270,7 @@ export class Connection {
     const { toConnectionId: to, fromConnectionId: from } = packet;
     const isOurs = to === this.id || (to === 0 && from !== 0 && from === this.remoteId);
     if (isOurs || this.#env.mayAnswerStray(nowUs)) {
-      this.#say({ kind: 'noConnection', fromConnectionId: to, toConnectionId: from });
+      this.#outbox.push({ kind: 'noConnection', fromConnectionId: to, toConnectionId: from });
     }
     const debug = packet.debug === '' ? 'The peer closed the connection' : packet.debug;
     if (isOurs) this.#peerEnded({ reason: packet.reason, debug }, nowUs);
@@ -298,7 +304,7 @@ export class Connection {
     else if (nowUs >= this.#connectingEndUs()) {
       this.#fail(this.isIncoming ? Ends.acceptTimedOut : Ends.connectTimedOut, nowUs);
     } else if (nowUs >= this.#handshakeDueUs) {
-      this.#say(this.#client!.challengeRequest(nowUs));
+      this.#outbox.push(this.#client!.challengeRequest(nowUs));
       this.#handshakeDueUs = nowUs + HANDSHAKE_RETRY_US;
     }
   }
@@ -309,11 +315,11 @@ export class Connection {
   }
 
   nextTimeoutUs(nowUs: number): number {
-    if (this.#outbox.length > 0) return nowUs;
+    if (!this.#outbox.isEmpty) return nowUs;
     if (this.#state === 'Connecting') return Math.min(this.#handshakeDueUs, this.#connectingEndUs());
     if (FACTS[this.#state].carriesData) {
       this.data.refreshSettings();
-      return this.data.nextTimeoutUs(nowUs);
+      return Math.min(this.data.nextTimeoutUs(nowUs), this.route.probeDueUs());
     }
     return Math.min(this.#notice.dueUs, this.#state === 'FinWait' ? this.history.stateSinceUs + FIN_WAIT_US : NEVER);
   }
@@ -323,12 +329,11 @@ export class Connection {
   /** Fills `slot` with the next datagram; false if none is due. */
   pollTransmit(slot: TransmitSlot, nowUs: number): boolean {
     if (this.#notice.isDue(nowUs)) this.#sayClosed();
-    const packet = this.#outbox.shift();
-    if (packet !== undefined) slot.length = encodeControlPacket(packet, slot.bytes);
-    else if (FACTS[this.#state].carriesData) slot.length = this.data.transmit(slot.bytes, this.remoteId, nowUs);
-    else return false;
+    slot.path = this.route.path;
+    slot.length = this.#outbox.write(slot.bytes);
+    const mayBeData = slot.length === 0 && FACTS[this.#state].carriesData;
+    if (mayBeData) this.route.transmit(this.data, slot, this.remoteId, nowUs);
     if (slot.length === 0) return false;
-    slot.path = this.path;
     this.data.stats.sent.note(slot.length);
     return true;
   }
@@ -342,13 +347,8 @@ export class Connection {
     return this.#events.shift();
   }
 
-  #say(packet: ControlPacket): void {
-    this.history.onSent(packet.kind);
-    if (this.#outbox.length < MAX_OUTBOX) this.#outbox.push(packet);
-  }
-
   #sayClosed(): void {
-    if (!this.#notice.isMuted) this.#say(this.#notice.packet(this.id, this.remoteId));
+    if (!this.#notice.isMuted) this.#outbox.push(this.#notice.packet(this.id, this.remoteId));
   }
 
   // ---- the state machine

@@ -68,6 +68,8 @@ export class DataPath {
   #peerVersion = 0;
   /** What is used of the configured size: smaller packets must wait until larger segments have arrived. */
   #mtuBytes = 0;
+  /** Packets with our id that were not the peer's, or were damaged. */
+  forgedPackets = 0;
   #isReplyDue = false;
   #lastReceivedDataUs = 0;
   #lastSentDataUs = 0;
@@ -160,7 +162,11 @@ export class DataPath {
     this.stats.sequencedReceived++;
     if (window.check(number) !== 'new') return undefined;
     const payload = this.#opener!.open(number, bytes, header.chunkStart, length);
-    if (payload === undefined || payload.length > MAX_PLAINTEXT_BYTES) return undefined;
+    if (payload === undefined) {
+      this.forgedPackets++;
+      return undefined;
+    }
+    if (payload.length > MAX_PLAINTEXT_BYTES) return undefined;
     this.liveness.onReceived(nowUs);
     this.liveness.lastReceivedDataUs = nowUs;
     const expected = window.highest + 1;
@@ -278,6 +284,18 @@ export class DataPath {
     if (record.segments.length > 0) this.liveness.expectReply(true, worstPingMs, nowUs);
     this.delivery.bucket.spend(length);
     this.#isReplyDue = false;
+    this.#lastSentDataUs = nowUs;
+    return length;
+  }
+
+  /** Writes a small packet that asks for an answer and carries nothing; returns its length. */
+  writeProbe(out: Uint8Array, recipient: number, nowUs: number): number {
+    const flags = StatsFlag.AckRequested | StatsFlag.ReplyNow;
+    const blobBytes = encodeStatsBlob({ flags, instantaneous: undefined, lifetime: undefined }, BLOB, 0);
+    const at = writeDataHeader(out, recipient, this.delivery.nextPacketNumber, BLOB, blobBytes, -1);
+    const record = this.delivery.fillProbe(WRITER, nowUs);
+    const length = at + this.#sealer!.seal(record.number, PAYLOAD, WRITER.pos, out, at);
+    this.delivery.bucket.spend(length);
     this.#lastSentDataUs = nowUs;
     return length;
   }

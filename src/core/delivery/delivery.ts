@@ -173,6 +173,20 @@ export class Delivery implements FrameSink {
     return record;
   }
 
+  /** Writes a payload that says next to nothing: that it arrived is all that counts (`ackedProbe`). */
+  fillProbe(writer: FrameWriter, nowUs: number): PacketRecord {
+    const record = this.#sender.flight.packets.add(nowUs);
+    record.isProbe = true;
+    writer.begin();
+    writer.stopWaiting(record.number - this.#sender.flight.oldestWaiting - 1);
+    return record;
+  }
+
+  /** The newest probe that the peer acknowledged; -1 before. */
+  get ackedProbe(): number {
+    return this.#sender.flight.ackedProbe;
+  }
+
   /** The network did not take a packet: it counts as sent (and will be found lost), the next ones wait a little. */
   onSendFailed(): void {
     this.bucket.penalize(SEND_ERROR_PAUSE_US);

@@ -34,6 +34,8 @@ export class InFlight {
   readonly report: AckReport = { rttUs: NO_SAMPLE, ackedMarks: 0, lostMarks: 0 };
   /** "Lowest packet still waiting": what stop-waiting frames tell. */
   oldestWaiting = 0;
+  /** The newest probe that arrived; -1 before. */
+  ackedProbe = -1;
   /** While the peer takes nothing, lost data goes again only from here on. */
   probeAtUs = 0;
   readonly #segmentPool: SentSegment[] = [];
@@ -125,6 +127,7 @@ export class InFlight {
       const record = this.packets.get(number);
       if (record === undefined) continue;
       this.report.ackedMarks |= record.statsMark;
+      if (record.isProbe && number > this.ackedProbe) this.ackedProbe = number;
       if (record.tracked.length > 0) this.#settleTracked(record, true);
       for (let i = 0; i < record.segments.length; i++) {
         const segment = record.segments[i]!;

@@ -12,6 +12,8 @@ export class PacketRecord {
   isInFlight = false;
   /** Statistics that it carried (the connection's own marks, 0 for none). */
   statsMark = 0;
+  /** It was sent only to learn whether it arrives. */
+  isProbe = false;
   readonly segments: SentSegment[] = [];
   /** Unreliable messages that it carried a piece of and that want a receipt, each with its lane. */
   readonly tracked: { readonly lane: SendLane; readonly message: OutgoingMessage }[] = [];
@@ -38,6 +40,7 @@ export class SentPackets {
     record.sentAtUs = nowUs;
     record.isInFlight = false;
     record.statsMark = 0;
+    record.isProbe = false;
     return record;
   }
 

@@ -1,6 +1,7 @@
 // All connections of one instance: makes them, schedules them, and gathers what they want sent and said. The shell around
 // it hands in datagrams and the time, and after each input takes out datagrams, events and the next deadline.
 
+import type { IpAddress } from '../base/address.ts';
 import { DeadlineHeap } from '../base/deadline-heap.ts';
 import { NetworkingError } from '../base/errors.ts';
 import { Fifo } from '../base/fifo.ts';
@@ -144,7 +145,7 @@ export class Endpoint {
     return {
       handleDatagram: (bytes, length, from, nowUs) => {
         const { connection } = member;
-        const { remote } = connection.path;
+        const { remote } = connection.route.path;
         if (length < MIN_DATAGRAM_BYTES || from.port !== remote.port || from.address !== remote.address) return;
         if (isDataPacket(bytes)) connection.handleData(bytes, length, nowUs);
         else connection.handleControl(decodeControlPacket(bytes, length), length, nowUs);
@@ -179,11 +180,14 @@ export class Endpoint {
     this.#dirtyListeners.add(listener);
   }
 
-  findById(id: number, from: NetAddress): Member | undefined {
+  findById(id: number): Member | undefined {
     const member = this.#members.get(id & 0xffff);
-    if (member === undefined || member.connection.id !== id) return undefined;
-    const { remote } = member.connection.path;
-    return remote.port === from.port && remote.address === from.address ? member : undefined;
+    return member?.connection.id === id ? member : undefined;
+  }
+
+  /** The peer has another address; the listener knows. */
+  onMoved(member: Member, from: IpAddress): void {
+    this.#events.push({ kind: 'moved', member, from });
   }
 
   // ---- out
@@ -232,7 +236,7 @@ export class Endpoint {
       member.isCloseReported = true;
       this.#events.push({ kind: 'closeConfirmed', member });
       // What is left to do is to answer late packets. That is no reason to keep a process alive.
-      if (member.listener === undefined) connection.path.port.setRef(false);
+      if (member.listener === undefined) connection.route.path.port.setRef(false);
     }
     if (connection.state === 'Dead') this.#remove(member);
     else this.#deadlines.set(member, connection.nextTimeoutUs(nowUs));
@@ -259,7 +263,7 @@ export class Endpoint {
     if (this.#recentIds.length > RECENT_IDS) this.#recentIds.shift();
     member.groupPlace?.group.delete(member);
     this.#events.push({ kind: 'gone', member });
-    if (member.listener === undefined) this.#releasedPorts.push(member.connection.path.port);
+    if (member.listener === undefined) this.#releasedPorts.push(member.connection.route.path.port);
     else {
       member.listener.forget(member);
       this.#releaseListener(member.listener);

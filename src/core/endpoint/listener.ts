@@ -58,10 +58,7 @@ export class Listener implements DatagramTarget {
   handleDatagram(bytes: Uint8Array, length: number, from: NetAddress, nowUs: number): void {
     if (length < MIN_DATAGRAM_BYTES) return;
     if (isDataPacket(bytes)) {
-      const member = this.#endpoint.findById(recipientOf(bytes), from) ?? this.#find(from);
-      if (member?.listener !== this) return;
-      member.connection.handleData(bytes, length, nowUs);
-      this.#endpoint.touch(member);
+      this.#handleData(bytes, length, from, nowUs);
       return;
     }
     const packet = decodeControlPacket(bytes, length);
@@ -72,6 +69,28 @@ export class Listener implements DatagramTarget {
     }
     member.connection.handleControl(packet, length, nowUs);
     this.#endpoint.touch(member);
+  }
+
+  #handleData(bytes: Uint8Array, length: number, from: NetAddress, nowUs: number): void {
+    const owner = this.#endpoint.findById(recipientOf(bytes));
+    const isAtHome = owner !== undefined && isSameAddress(owner.connection.route.path.remote, from);
+    const member = isAtHome ? owner : (this.#find(from) ?? owner);
+    if (member?.listener !== this) return;
+    if (isAtHome || member !== owner) member.connection.handleData(bytes, length, nowUs);
+    else this.#handleElsewhere(member, bytes, length, from, nowUs);
+    this.#endpoint.touch(member);
+  }
+
+  /** A data packet for a connection whose client is somewhere else, as far as we know. */
+  #handleElsewhere(member: Member, bytes: Uint8Array, length: number, from: NetAddress, nowUs: number): void {
+    const { connection } = member;
+    if (connection.config.get('ipFollowAddressChange') === 0) return;
+    const { address, path } = connection.route;
+    connection.handleDataElsewhere(bytes, length, from, nowUs);
+    if (connection.route.path === path) return;
+    this.#unplace(path.remote, member);
+    this.#place(connection.route.path.remote, member);
+    this.#endpoint.onMoved(member, address);
   }
 
   #find(from: NetAddress): Member | undefined {
@@ -171,7 +190,10 @@ export class Listener implements DatagramTarget {
     const { connection } = member;
     this.members.delete(member);
     this.#byClient.delete(`${connection.remoteId} ${connection.identity}`);
-    const { address, port } = connection.path.remote;
+    this.#unplace(connection.route.path.remote, member);
+  }
+
+  #unplace({ address, port }: NetAddress, member: Member): void {
     const ports = this.#byAddress.get(address);
     if (ports?.get(port) !== member) return;
     ports.delete(port);
@@ -191,4 +213,8 @@ export class Listener implements DatagramTarget {
     slot.path = { port: this.port, remote: reply.to };
     return true;
   }
+}
+
+function isSameAddress(a: NetAddress, b: NetAddress): boolean {
+  return a.port === b.port && a.address === b.address;
 }

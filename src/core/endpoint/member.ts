@@ -1,5 +1,6 @@
 // A connection as the endpoint keeps it: with its place in the schedules.
 
+import type { IpAddress } from '../base/address.ts';
 import type { Scheduled } from '../base/deadline-heap.ts';
 import { NEVER } from '../base/time.ts';
 import type { Connection } from '../connection/connection.ts';
@@ -44,6 +45,8 @@ export type EndpointEvent =
   | { readonly kind: 'rateLimited'; readonly member: Member; readonly limit: RateLimit }
   /** Something happened; only told while somebody looks that closely. */
   | { readonly kind: 'settled'; readonly member: Member }
+  /** The peer answers from another address now; `from` was the one before. */
+  | { readonly kind: 'moved'; readonly member: Member; readonly from: IpAddress }
   /** There is room in the send buffer again. */
   | { readonly kind: 'drained'; readonly member: Member }
   /** In FinWait: the peer knows now. */

@@ -74,6 +74,7 @@ const SPECIFIED = [
   [109, 'p2pTurnPassList', 'P2P_TURN_PassList', 'string', 'connection', '', undefined, undefined],
   [110, 'p2pTransportIceImplementation', 'P2P_Transport_ICE_Implementation', 'int32', 'connection', 0, 0, 2],
   [10_001, 'redundantSends', 'RedundantSends', 'int32', 'connection', 0, 0, 3],
+  [10_002, 'ipFollowAddressChange', 'IP_FollowAddressChange', 'int32', 'connection', 1, 0, 1],
 ] as const;
 
 describe('the table of configuration values', () => {

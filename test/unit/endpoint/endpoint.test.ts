@@ -143,7 +143,7 @@ describe('a port of an outgoing connection', () => {
     bench.advance(4_999 * MS);
     expect(bench.releasedPorts).to.have.length(0);
     bench.advance(1 * MS);
-    expect(bench.releasedPorts).to.deep.equal([member.connection.path.port]);
+    expect(bench.releasedPorts).to.deep.equal([member.connection.route.path.port]);
     expect(bench.endpoint.nextTimeoutUs()).to.equal(Number.POSITIVE_INFINITY);
   });
 });
