@@ -7,7 +7,13 @@ import type { GenMessage } from '@bufbuild/protobuf/codegenv2';
 export type MessageFields<M extends Message> = {
   readonly [Name in Exclude<keyof M, '$typeName' | '$unknown'>]?: FieldValue<M[Name]> | undefined;
 };
-type FieldValue<T> = T extends Message ? MessageFields<T> : T extends readonly (infer Item)[] ? readonly Item[] : T;
+type FieldValue<T> = T extends Uint8Array
+  ? T
+  : T extends Message
+    ? MessageFields<T>
+    : T extends readonly (infer Item)[]
+      ? readonly FieldValue<Item>[]
+      : T;
 
 /** Undefined if `bytes` are no such message. Byte fields of the result are views of `bytes`. */
 export function parseMessage<M extends Message>(schema: GenMessage<M>, bytes: Uint8Array): M | undefined {

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file messages.proto.
  */
 export const file_messages: GenFile = /*@__PURE__*/
-  fileDesc("Cg5tZXNzYWdlcy5wcm90bxIDZ25zIm4KFElkZW50aXR5TGVnYWN5QmluYXJ5EhUKDWdlbmVyaWNfYnl0ZXMYAiABKAwSFgoOZ2VuZXJpY19zdHJpbmcYAyABKAkSFQoNaXB2Nl9hbmRfcG9ydBgEIAEoDBIQCghzdGVhbV9pZBgQIAEoBiKMAgoLQ2VydGlmaWNhdGUSEAoIa2V5X3R5cGUYASABKA0SEAoIa2V5X2RhdGEYAiABKAwSFwoPbGVnYWN5X3N0ZWFtX2lkGAQgASgGEhYKDmRhdGFjZW50ZXJfaWRzGAUgAygHEhYKDnRpbWVfY3JlYXRlZF9zGAggASgHEhUKDXRpbWVfZXhwaXJ5X3MYCSABKAcSDwoHYXBwX2lkcxgKIAMoDRI5ChZsZWdhY3lfaWRlbnRpdHlfYmluYXJ5GAsgASgLMhkuZ25zLklkZW50aXR5TGVnYWN5QmluYXJ5EhcKD2lkZW50aXR5X3N0cmluZxgMIAEoCRIUCgxpcF9hZGRyZXNzZXMYDSADKAkiZAoRQ2VydGlmaWNhdGVTaWduZWQSGAoQcHJpdmF0ZV9rZXlfZGF0YRgBIAEoDBIMCgRjZXJ0GAQgASgMEhEKCWNhX2tleV9pZBgFIAEoBhIUCgxjYV9zaWduYXR1cmUYBiABKAwiNAoSQ2VydGlmaWNhdGVSZXF1ZXN0Eh4KBGNlcnQYASABKAsyEC5nbnMuQ2VydGlmaWNhdGUicAoQU2Vzc2lvbkNyeXB0SW5mbxIQCghrZXlfdHlwZRgBIAEoDRIQCghrZXlfZGF0YRgCIAEoDBINCgVub25jZRgDIAEoBhIYChBwcm90b2NvbF92ZXJzaW9uGAQgASgNEg8KB2NpcGhlcnMYBSADKA0iOQoWU2Vzc2lvbkNyeXB0SW5mb1NpZ25lZBIMCgRpbmZvGAEgASgMEhEKCXNpZ25hdHVyZRgCIAEoDCJWChBDaGFsbGVuZ2VSZXF1ZXN0EhUKDWNvbm5lY3Rpb25faWQYASABKAcSEQoJdGltZXN0YW1wGAMgASgGEhgKEHByb3RvY29sX3ZlcnNpb24YBCABKA0ibgoOQ2hhbGxlbmdlUmVwbHkSFQoNY29ubmVjdGlvbl9pZBgBIAEoBxIRCgljaGFsbGVuZ2UYAiABKAYSGAoQZWNob2VkX3RpbWVzdGFtcBgDIAEoBhIYChBwcm90b2NvbF92ZXJzaW9uGAQgASgNIq0CCg5Db25uZWN0UmVxdWVzdBIcChRjbGllbnRfY29ubmVjdGlvbl9pZBgBIAEoBxIRCgljaGFsbGVuZ2UYAiABKAYSFwoPbGVnYWN5X3N0ZWFtX2lkGAMgASgGEiQKBGNlcnQYBCABKAsyFi5nbnMuQ2VydGlmaWNhdGVTaWduZWQSEQoJdGltZXN0YW1wGAUgASgGEhgKEHBpbmdfZXN0aW1hdGVfbXMYBiABKA0SKgoFY3J5cHQYByABKAsyGy5nbnMuU2Vzc2lvbkNyeXB0SW5mb1NpZ25lZBI5ChZsZWdhY3lfaWRlbnRpdHlfYmluYXJ5GAkgASgLMhkuZ25zLklkZW50aXR5TGVnYWN5QmluYXJ5EhcKD2lkZW50aXR5X3N0cmluZxgKIAEoCSKyAgoJQ29ubmVjdE9rEhwKFGNsaWVudF9jb25uZWN0aW9uX2lkGAEgASgHEhcKD2xlZ2FjeV9zdGVhbV9pZBgCIAEoBhIYChBlY2hvZWRfdGltZXN0YW1wGAMgASgGEhAKCGRlbGF5X3VzGAQgASgNEhwKFHNlcnZlcl9jb25uZWN0aW9uX2lkGAUgASgHEioKBWNyeXB0GAcgASgLMhsuZ25zLlNlc3Npb25DcnlwdEluZm9TaWduZWQSJAoEY2VydBgIIAEoCzIWLmducy5DZXJ0aWZpY2F0ZVNpZ25lZBI5ChZsZWdhY3lfaWRlbnRpdHlfYmluYXJ5GAogASgLMhkuZ25zLklkZW50aXR5TGVnYWN5QmluYXJ5EhcKD2lkZW50aXR5X3N0cmluZxgLIAEoCSJnChBDb25uZWN0aW9uQ2xvc2VkEg0KBWRlYnVnGAIgASgJEg4KBnJlYXNvbhgDIAEoDRIYChB0b19jb25uZWN0aW9uX2lkGAQgASgHEhoKEmZyb21fY29ubmVjdGlvbl9pZBgFIAEoByJECgxOb0Nvbm5lY3Rpb24SGgoSZnJvbV9jb25uZWN0aW9uX2lkGAIgASgHEhgKEHRvX2Nvbm5lY3Rpb25faWQYAyABKAciQQoJU3RhdHNCbG9iEiUKBXN0YXRzGAEgASgLMhYuZ25zLkNvbm5lY3Rpb25RdWFsaXR5Eg0KBWZsYWdzGAMgASgNImkKEUNvbm5lY3Rpb25RdWFsaXR5Ei4KDWluc3RhbnRhbmVvdXMYASABKAsyFy5nbnMuSW5zdGFudGFuZW91c1N0YXRzEiQKCGxpZmV0aW1lGAIgASgLMhIuZ25zLkxpZmV0aW1lU3RhdHMi8QEKEkluc3RhbnRhbmVvdXNTdGF0cxIgChhzZW50X3BhY2tldHNfcGVyX3NlY194MTAYASABKA0SGgoSc2VudF9ieXRlc19wZXJfc2VjGAIgASgNEiQKHHJlY2VpdmVkX3BhY2tldHNfcGVyX3NlY194MTAYAyABKA0SHgoWcmVjZWl2ZWRfYnl0ZXNfcGVyX3NlYxgEIAEoDRIPCgdwaW5nX21zGAUgASgNEhcKD2Ryb3BwZWRfcGVyY2VudBgGIAEoDRIVCg13ZWlyZF9wZXJjZW50GAcgASgNEhYKDnBlYWtfaml0dGVyX3VzGAggASgNIssHCg1MaWZldGltZVN0YXRzEhMKC2Nvbm5lY3RlZF9zGAIgASgNEhQKDHBhY2tldHNfc2VudBgDIAEoBBIQCghraWJfc2VudBgEIAEoBBIYChBwYWNrZXRzX3JlY2VpdmVkGAUgASgEEhQKDGtpYl9yZWNlaXZlZBgGIAEoBBIiChpzZXF1ZW5jZWRfcGFja2V0c19yZWNlaXZlZBgHIAEoBBIUCgxwYWNrZXRzX2xvc3QYCCABKAQSHAoUcGFja2V0c19vdXRfb2Zfb3JkZXIYCSABKAQSGQoRcGFja2V0c19kdXBsaWNhdGUYCiABKAQSFQoNcGFja2V0c19sdXJjaBgLIAEoBBImCh5wYWNrZXRzX291dF9vZl9vcmRlcl9jb3JyZWN0ZWQYDyABKAQSEwoLcXVhbGl0eV8xMDAYFSABKA0SEgoKcXVhbGl0eV85ORgWIAEoDRISCgpxdWFsaXR5Xzk3GBcgASgNEhIKCnF1YWxpdHlfOTUYGCABKA0SEgoKcXVhbGl0eV85MBgZIAEoDRISCgpxdWFsaXR5Xzc1GBogASgNEhIKCnF1YWxpdHlfNTAYGyABKA0SEQoJcXVhbGl0eV8xGBwgASgNEhQKDHF1YWxpdHlfZGVhZBgdIAEoDRIXCg9xdWFsaXR5X250aWxlXzIYHiABKA0SFwoPcXVhbGl0eV9udGlsZV81GB8gASgNEhgKEHF1YWxpdHlfbnRpbGVfMjUYICABKA0SGAoQcXVhbGl0eV9udGlsZV81MBghIAEoDRIPCgdwaW5nXzI1GCkgASgNEg8KB3BpbmdfNTAYKiABKA0SDwoHcGluZ183NRgrIAEoDRIQCghwaW5nXzEwMBgsIAEoDRIQCghwaW5nXzEyNRgtIAEoDRIQCghwaW5nXzE1MBguIAEoDRIQCghwaW5nXzIwMBgvIAEoDRIQCghwaW5nXzMwMBgwIAEoDRIQCghwaW5nX21heBgxIAEoDRIUCgxwaW5nX250aWxlXzUYMiABKA0SFQoNcGluZ19udGlsZV81MBgzIAEoDRIVCg1waW5nX250aWxlXzc1GDQgASgNEhUKDXBpbmdfbnRpbGVfOTUYNSABKA0SFQoNcGluZ19udGlsZV85OBg2IAEoDRIQCghqaXR0ZXJfMRg9IAEoDRIQCghqaXR0ZXJfMhg+IAEoDRIQCghqaXR0ZXJfNRg/IAEoDRIRCglqaXR0ZXJfMTAYQCABKA0SEQoJaml0dGVyXzIwGEEgASgNEhIKCmppdHRlcl9tYXgYQiABKA0");
+  fileDesc("Cg5tZXNzYWdlcy5wcm90bxIDZ25zIm4KFElkZW50aXR5TGVnYWN5QmluYXJ5EhUKDWdlbmVyaWNfYnl0ZXMYAiABKAwSFgoOZ2VuZXJpY19zdHJpbmcYAyABKAkSFQoNaXB2Nl9hbmRfcG9ydBgEIAEoDBIQCghzdGVhbV9pZBgQIAEoBiKMAgoLQ2VydGlmaWNhdGUSEAoIa2V5X3R5cGUYASABKA0SEAoIa2V5X2RhdGEYAiABKAwSFwoPbGVnYWN5X3N0ZWFtX2lkGAQgASgGEhYKDmRhdGFjZW50ZXJfaWRzGAUgAygHEhYKDnRpbWVfY3JlYXRlZF9zGAggASgHEhUKDXRpbWVfZXhwaXJ5X3MYCSABKAcSDwoHYXBwX2lkcxgKIAMoDRI5ChZsZWdhY3lfaWRlbnRpdHlfYmluYXJ5GAsgASgLMhkuZ25zLklkZW50aXR5TGVnYWN5QmluYXJ5EhcKD2lkZW50aXR5X3N0cmluZxgMIAEoCRIUCgxpcF9hZGRyZXNzZXMYDSADKAkiZAoRQ2VydGlmaWNhdGVTaWduZWQSGAoQcHJpdmF0ZV9rZXlfZGF0YRgBIAEoDBIMCgRjZXJ0GAQgASgMEhEKCWNhX2tleV9pZBgFIAEoBhIUCgxjYV9zaWduYXR1cmUYBiABKAwiNAoSQ2VydGlmaWNhdGVSZXF1ZXN0Eh4KBGNlcnQYASABKAsyEC5nbnMuQ2VydGlmaWNhdGUicAoQU2Vzc2lvbkNyeXB0SW5mbxIQCghrZXlfdHlwZRgBIAEoDRIQCghrZXlfZGF0YRgCIAEoDBINCgVub25jZRgDIAEoBhIYChBwcm90b2NvbF92ZXJzaW9uGAQgASgNEg8KB2NpcGhlcnMYBSADKA0iOQoWU2Vzc2lvbkNyeXB0SW5mb1NpZ25lZBIMCgRpbmZvGAEgASgMEhEKCXNpZ25hdHVyZRgCIAEoDCJWChBDaGFsbGVuZ2VSZXF1ZXN0EhUKDWNvbm5lY3Rpb25faWQYASABKAcSEQoJdGltZXN0YW1wGAMgASgGEhgKEHByb3RvY29sX3ZlcnNpb24YBCABKA0ibgoOQ2hhbGxlbmdlUmVwbHkSFQoNY29ubmVjdGlvbl9pZBgBIAEoBxIRCgljaGFsbGVuZ2UYAiABKAYSGAoQZWNob2VkX3RpbWVzdGFtcBgDIAEoBhIYChBwcm90b2NvbF92ZXJzaW9uGAQgASgNIq0CCg5Db25uZWN0UmVxdWVzdBIcChRjbGllbnRfY29ubmVjdGlvbl9pZBgBIAEoBxIRCgljaGFsbGVuZ2UYAiABKAYSFwoPbGVnYWN5X3N0ZWFtX2lkGAMgASgGEiQKBGNlcnQYBCABKAsyFi5nbnMuQ2VydGlmaWNhdGVTaWduZWQSEQoJdGltZXN0YW1wGAUgASgGEhgKEHBpbmdfZXN0aW1hdGVfbXMYBiABKA0SKgoFY3J5cHQYByABKAsyGy5nbnMuU2Vzc2lvbkNyeXB0SW5mb1NpZ25lZBI5ChZsZWdhY3lfaWRlbnRpdHlfYmluYXJ5GAkgASgLMhkuZ25zLklkZW50aXR5TGVnYWN5QmluYXJ5EhcKD2lkZW50aXR5X3N0cmluZxgKIAEoCSKyAgoJQ29ubmVjdE9rEhwKFGNsaWVudF9jb25uZWN0aW9uX2lkGAEgASgHEhcKD2xlZ2FjeV9zdGVhbV9pZBgCIAEoBhIYChBlY2hvZWRfdGltZXN0YW1wGAMgASgGEhAKCGRlbGF5X3VzGAQgASgNEhwKFHNlcnZlcl9jb25uZWN0aW9uX2lkGAUgASgHEioKBWNyeXB0GAcgASgLMhsuZ25zLlNlc3Npb25DcnlwdEluZm9TaWduZWQSJAoEY2VydBgIIAEoCzIWLmducy5DZXJ0aWZpY2F0ZVNpZ25lZBI5ChZsZWdhY3lfaWRlbnRpdHlfYmluYXJ5GAogASgLMhkuZ25zLklkZW50aXR5TGVnYWN5QmluYXJ5EhcKD2lkZW50aXR5X3N0cmluZxgLIAEoCSJnChBDb25uZWN0aW9uQ2xvc2VkEg0KBWRlYnVnGAIgASgJEg4KBnJlYXNvbhgDIAEoDRIYChB0b19jb25uZWN0aW9uX2lkGAQgASgHEhoKEmZyb21fY29ubmVjdGlvbl9pZBgFIAEoByJECgxOb0Nvbm5lY3Rpb24SGgoSZnJvbV9jb25uZWN0aW9uX2lkGAIgASgHEhgKEHRvX2Nvbm5lY3Rpb25faWQYAyABKAciQQoJU3RhdHNCbG9iEiUKBXN0YXRzGAEgASgLMhYuZ25zLkNvbm5lY3Rpb25RdWFsaXR5Eg0KBWZsYWdzGAMgASgNImkKEUNvbm5lY3Rpb25RdWFsaXR5Ei4KDWluc3RhbnRhbmVvdXMYASABKAsyFy5nbnMuSW5zdGFudGFuZW91c1N0YXRzEiQKCGxpZmV0aW1lGAIgASgLMhIuZ25zLkxpZmV0aW1lU3RhdHMi8QEKEkluc3RhbnRhbmVvdXNTdGF0cxIgChhzZW50X3BhY2tldHNfcGVyX3NlY194MTAYASABKA0SGgoSc2VudF9ieXRlc19wZXJfc2VjGAIgASgNEiQKHHJlY2VpdmVkX3BhY2tldHNfcGVyX3NlY194MTAYAyABKA0SHgoWcmVjZWl2ZWRfYnl0ZXNfcGVyX3NlYxgEIAEoDRIPCgdwaW5nX21zGAUgASgNEhcKD2Ryb3BwZWRfcGVyY2VudBgGIAEoDRIVCg13ZWlyZF9wZXJjZW50GAcgASgNEhYKDnBlYWtfaml0dGVyX3VzGAggASgNIssHCg1MaWZldGltZVN0YXRzEhMKC2Nvbm5lY3RlZF9zGAIgASgNEhQKDHBhY2tldHNfc2VudBgDIAEoBBIQCghraWJfc2VudBgEIAEoBBIYChBwYWNrZXRzX3JlY2VpdmVkGAUgASgEEhQKDGtpYl9yZWNlaXZlZBgGIAEoBBIiChpzZXF1ZW5jZWRfcGFja2V0c19yZWNlaXZlZBgHIAEoBBIUCgxwYWNrZXRzX2xvc3QYCCABKAQSHAoUcGFja2V0c19vdXRfb2Zfb3JkZXIYCSABKAQSGQoRcGFja2V0c19kdXBsaWNhdGUYCiABKAQSFQoNcGFja2V0c19sdXJjaBgLIAEoBBImCh5wYWNrZXRzX291dF9vZl9vcmRlcl9jb3JyZWN0ZWQYDyABKAQSEwoLcXVhbGl0eV8xMDAYFSABKA0SEgoKcXVhbGl0eV85ORgWIAEoDRISCgpxdWFsaXR5Xzk3GBcgASgNEhIKCnF1YWxpdHlfOTUYGCABKA0SEgoKcXVhbGl0eV85MBgZIAEoDRISCgpxdWFsaXR5Xzc1GBogASgNEhIKCnF1YWxpdHlfNTAYGyABKA0SEQoJcXVhbGl0eV8xGBwgASgNEhQKDHF1YWxpdHlfZGVhZBgdIAEoDRIXCg9xdWFsaXR5X250aWxlXzIYHiABKA0SFwoPcXVhbGl0eV9udGlsZV81GB8gASgNEhgKEHF1YWxpdHlfbnRpbGVfMjUYICABKA0SGAoQcXVhbGl0eV9udGlsZV81MBghIAEoDRIPCgdwaW5nXzI1GCkgASgNEg8KB3BpbmdfNTAYKiABKA0SDwoHcGluZ183NRgrIAEoDRIQCghwaW5nXzEwMBgsIAEoDRIQCghwaW5nXzEyNRgtIAEoDRIQCghwaW5nXzE1MBguIAEoDRIQCghwaW5nXzIwMBgvIAEoDRIQCghwaW5nXzMwMBgwIAEoDRIQCghwaW5nX21heBgxIAEoDRIUCgxwaW5nX250aWxlXzUYMiABKA0SFQoNcGluZ19udGlsZV81MBgzIAEoDRIVCg1waW5nX250aWxlXzc1GDQgASgNEhUKDXBpbmdfbnRpbGVfOTUYNSABKA0SFQoNcGluZ19udGlsZV85OBg2IAEoDRIQCghqaXR0ZXJfMRg9IAEoDRIQCghqaXR0ZXJfMhg+IAEoDRIQCghqaXR0ZXJfNRg/IAEoDRIRCglqaXR0ZXJfMTAYQCABKA0SEQoJaml0dGVyXzIwGEEgASgNEhIKCmppdHRlcl9tYXgYQiABKA0imQEKEVAyUENvbm5lY3RSZXF1ZXN0EioKBWNyeXB0GAYgASgLMhsuZ25zLlNlc3Npb25DcnlwdEluZm9TaWduZWQSJAoEY2VydBgHIAEoCzIWLmducy5DZXJ0aWZpY2F0ZVNpZ25lZBIXCg90b192aXJ0dWFsX3BvcnQYCSABKA0SGQoRZnJvbV92aXJ0dWFsX3BvcnQYCiABKA0iYAoMUDJQQ29ubmVjdE9rEioKBWNyeXB0GAUgASgLMhsuZ25zLlNlc3Npb25DcnlwdEluZm9TaWduZWQSJAoEY2VydBgGIAEoCzIWLmducy5DZXJ0aWZpY2F0ZVNpZ25lZCI0ChNQMlBDb25uZWN0aW9uQ2xvc2VkEg0KBWRlYnVnGAUgASgJEg4KBnJlYXNvbhgGIAEoDSIhCgxJY2VDYW5kaWRhdGUSEQoJY2FuZGlkYXRlGAMgASgJIhsKB0ljZUF1dGgSEAoIcGFzc3dvcmQYASABKAkiUgoKSWNlTWVzc2FnZRIoCg1hZGRfY2FuZGlkYXRlGAEgASgLMhEuZ25zLkljZUNhbmRpZGF0ZRIaCgRhdXRoGAIgASgLMgwuZ25zLkljZUF1dGgiMgoSUDJQUmVsaWFibGVNZXNzYWdlEhwKA2ljZRgBIAEoCzIPLmducy5JY2VNZXNzYWdlIpUDCg1QMlBSZW5kZXp2b3VzEhgKEHRvX2Nvbm5lY3Rpb25faWQYASABKAcSLwoPY29ubmVjdF9yZXF1ZXN0GAQgASgLMhYuZ25zLlAyUENvbm5lY3RSZXF1ZXN0EiUKCmNvbm5lY3Rfb2sYBSABKAsyES5nbnMuUDJQQ29ubmVjdE9rEjMKEWNvbm5lY3Rpb25fY2xvc2VkGAYgASgLMhguZ25zLlAyUENvbm5lY3Rpb25DbG9zZWQSEwoLaWNlX2VuYWJsZWQYByABKAgSFQoNZnJvbV9pZGVudGl0eRgIIAEoCRIaChJmcm9tX2Nvbm5lY3Rpb25faWQYCSABKAcSEwoLdG9faWRlbnRpdHkYCiABKAkSFgoOYWNrZWRfcmVsaWFibGUYCyABKA0SFgoOZmlyc3RfcmVsaWFibGUYDCABKA0SMgoRcmVsaWFibGVfbWVzc2FnZXMYDSADKAsyFy5nbnMuUDJQUmVsaWFibGVNZXNzYWdlEhwKFGhvc3RlZF9zZXJ2ZXJfdGlja2V0GA4gASgM");
 
 /**
  * @generated from message gns.IdentityLegacyBinary
@@ -802,4 +802,231 @@ export type LifetimeStats = Message<"gns.LifetimeStats"> & {
  */
 export const LifetimeStatsSchema: GenMessage<LifetimeStats> = /*@__PURE__*/
   messageDesc(file_messages, 15);
+
+/**
+ * @generated from message gns.P2PConnectRequest
+ */
+export type P2PConnectRequest = Message<"gns.P2PConnectRequest"> & {
+  /**
+   * @generated from field: optional gns.SessionCryptInfoSigned crypt = 6;
+   */
+  crypt?: SessionCryptInfoSigned | undefined;
+
+  /**
+   * @generated from field: optional gns.CertificateSigned cert = 7;
+   */
+  cert?: CertificateSigned | undefined;
+
+  /**
+   * @generated from field: optional uint32 to_virtual_port = 9;
+   */
+  toVirtualPort: number;
+
+  /**
+   * @generated from field: optional uint32 from_virtual_port = 10;
+   */
+  fromVirtualPort: number;
+};
+
+/**
+ * Describes the message gns.P2PConnectRequest.
+ * Use `create(P2PConnectRequestSchema)` to create a new message.
+ */
+export const P2PConnectRequestSchema: GenMessage<P2PConnectRequest> = /*@__PURE__*/
+  messageDesc(file_messages, 16);
+
+/**
+ * @generated from message gns.P2PConnectOk
+ */
+export type P2PConnectOk = Message<"gns.P2PConnectOk"> & {
+  /**
+   * @generated from field: optional gns.SessionCryptInfoSigned crypt = 5;
+   */
+  crypt?: SessionCryptInfoSigned | undefined;
+
+  /**
+   * @generated from field: optional gns.CertificateSigned cert = 6;
+   */
+  cert?: CertificateSigned | undefined;
+};
+
+/**
+ * Describes the message gns.P2PConnectOk.
+ * Use `create(P2PConnectOkSchema)` to create a new message.
+ */
+export const P2PConnectOkSchema: GenMessage<P2PConnectOk> = /*@__PURE__*/
+  messageDesc(file_messages, 17);
+
+/**
+ * @generated from message gns.P2PConnectionClosed
+ */
+export type P2PConnectionClosed = Message<"gns.P2PConnectionClosed"> & {
+  /**
+   * @generated from field: optional string debug = 5;
+   */
+  debug: string;
+
+  /**
+   * @generated from field: optional uint32 reason = 6;
+   */
+  reason: number;
+};
+
+/**
+ * Describes the message gns.P2PConnectionClosed.
+ * Use `create(P2PConnectionClosedSchema)` to create a new message.
+ */
+export const P2PConnectionClosedSchema: GenMessage<P2PConnectionClosed> = /*@__PURE__*/
+  messageDesc(file_messages, 18);
+
+/**
+ * @generated from message gns.IceCandidate
+ */
+export type IceCandidate = Message<"gns.IceCandidate"> & {
+  /**
+   * @generated from field: optional string candidate = 3;
+   */
+  candidate: string;
+};
+
+/**
+ * Describes the message gns.IceCandidate.
+ * Use `create(IceCandidateSchema)` to create a new message.
+ */
+export const IceCandidateSchema: GenMessage<IceCandidate> = /*@__PURE__*/
+  messageDesc(file_messages, 19);
+
+/**
+ * @generated from message gns.IceAuth
+ */
+export type IceAuth = Message<"gns.IceAuth"> & {
+  /**
+   * @generated from field: optional string password = 1;
+   */
+  password: string;
+};
+
+/**
+ * Describes the message gns.IceAuth.
+ * Use `create(IceAuthSchema)` to create a new message.
+ */
+export const IceAuthSchema: GenMessage<IceAuth> = /*@__PURE__*/
+  messageDesc(file_messages, 20);
+
+/**
+ * @generated from message gns.IceMessage
+ */
+export type IceMessage = Message<"gns.IceMessage"> & {
+  /**
+   * @generated from field: optional gns.IceCandidate add_candidate = 1;
+   */
+  addCandidate?: IceCandidate | undefined;
+
+  /**
+   * @generated from field: optional gns.IceAuth auth = 2;
+   */
+  auth?: IceAuth | undefined;
+};
+
+/**
+ * Describes the message gns.IceMessage.
+ * Use `create(IceMessageSchema)` to create a new message.
+ */
+export const IceMessageSchema: GenMessage<IceMessage> = /*@__PURE__*/
+  messageDesc(file_messages, 21);
+
+/**
+ * @generated from message gns.P2PReliableMessage
+ */
+export type P2PReliableMessage = Message<"gns.P2PReliableMessage"> & {
+  /**
+   * @generated from field: optional gns.IceMessage ice = 1;
+   */
+  ice?: IceMessage | undefined;
+};
+
+/**
+ * Describes the message gns.P2PReliableMessage.
+ * Use `create(P2PReliableMessageSchema)` to create a new message.
+ */
+export const P2PReliableMessageSchema: GenMessage<P2PReliableMessage> = /*@__PURE__*/
+  messageDesc(file_messages, 22);
+
+/**
+ * @generated from message gns.P2PRendezvous
+ */
+export type P2PRendezvous = Message<"gns.P2PRendezvous"> & {
+  /**
+   * @generated from field: optional fixed32 to_connection_id = 1;
+   */
+  toConnectionId: number;
+
+  /**
+   * @generated from field: optional gns.P2PConnectRequest connect_request = 4;
+   */
+  connectRequest?: P2PConnectRequest | undefined;
+
+  /**
+   * @generated from field: optional gns.P2PConnectOk connect_ok = 5;
+   */
+  connectOk?: P2PConnectOk | undefined;
+
+  /**
+   * @generated from field: optional gns.P2PConnectionClosed connection_closed = 6;
+   */
+  connectionClosed?: P2PConnectionClosed | undefined;
+
+  /**
+   * @generated from field: optional bool ice_enabled = 7;
+   */
+  iceEnabled: boolean;
+
+  /**
+   * @generated from field: optional string from_identity = 8;
+   */
+  fromIdentity: string;
+
+  /**
+   * @generated from field: optional fixed32 from_connection_id = 9;
+   */
+  fromConnectionId: number;
+
+  /**
+   * @generated from field: optional string to_identity = 10;
+   */
+  toIdentity: string;
+
+  /**
+   * Number of the last reliable message received in order; 0 for none.
+   *
+   * @generated from field: optional uint32 acked_reliable = 11;
+   */
+  ackedReliable: number;
+
+  /**
+   * Of reliable_messages[0]; the others follow without a gap.
+   *
+   * @generated from field: optional uint32 first_reliable = 12;
+   */
+  firstReliable: number;
+
+  /**
+   * @generated from field: repeated gns.P2PReliableMessage reliable_messages = 13;
+   */
+  reliableMessages: P2PReliableMessage[];
+
+  /**
+   * Only of hosted servers in Valve's network.
+   *
+   * @generated from field: optional bytes hosted_server_ticket = 14;
+   */
+  hostedServerTicket: Uint8Array;
+};
+
+/**
+ * Describes the message gns.P2PRendezvous.
+ * Use `create(P2PRendezvousSchema)` to create a new message.
+ */
+export const P2PRendezvousSchema: GenMessage<P2PRendezvous> = /*@__PURE__*/
+  messageDesc(file_messages, 23);
 
