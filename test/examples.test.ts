@@ -70,6 +70,15 @@ describe('examples', function () {
     expect(lines[4]).to.equal('download: 200000 of 200000 bytes when all was delivered');
   });
 
+  it('workers serves clients from several threads, or says why it cannot', async () => {
+    const lines = [...(await run('workers', '2', '32'))];
+    const isShared = !lines[0]!.startsWith('cannot share UDP port');
+    if (!isShared) expect(lines.shift()).to.match(/needs Linux or a BSD, and Node 22\.12, 23\.1 or later/);
+    expect(lines[0]).to.equal(`${isShared ? 2 : 1} workers on one port, 32 clients have their echo`);
+    const served = lines.slice(1).map((line) => Number(/^worker \d served (\d+)$/.exec(line)?.[1]));
+    expect(served.reduce((sum, each) => sum + each)).to.equal(32);
+  });
+
   it('bot-swarm brings every reliable message of fifty bots through the loss', async () => {
     const lines = await run('bot-swarm');
     expect(lines[0]).to.equal('50 of 50 bots are in');

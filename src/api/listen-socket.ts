@@ -19,6 +19,11 @@ export interface ListenOptions {
   readonly port: number;
   /** Accept every connection at once, without asking. Default: false. */
   readonly autoAccept?: boolean;
+  /**
+   * Share the port with other instances, in worker threads or processes, that ask for this too: the system divides the
+   * clients among them by their addresses. Linux and BSDs, Node 22.12, 23.1 or later. Default: false.
+   */
+  readonly reusePort?: boolean;
   /** Values for this socket and, unless they set their own, its connections. */
   readonly config?: ConnectionConfigOptions;
 }

@@ -109,10 +109,13 @@ export class Networking implements AsyncDisposable {
     return [...this.#connections.values()].filter((connection) => connection.state !== 'None');
   }
 
-  /** Opens a listen socket. Throws `BindFailed`, `InvalidParam`, and as `config.set` does. */
+  /**
+   * Opens a listen socket. Throws `BindFailed`, `InvalidParam`, `NotSupported` for `reusePort` where it cannot be, and as
+   * `config.set` does.
+   */
   listen(options: ListenOptions): ListenSocket {
     this.#mustBeOpen();
-    const { host = '::', port, autoAccept = false } = options;
+    const { host = '::', port, autoAccept = false, reusePort = false } = options;
     if (IpAddress.parse(host) === undefined)
       throw new NetworkingError('InvalidParam', `cannot listen on "${host}": not a numeric address`);
     const config = new ConfigScope('listenSocket', this.#interfaceConfig);
@@ -122,7 +125,7 @@ export class Networking implements AsyncDisposable {
       const why = 'ipAllowWithoutAuth is 0 and this instance has no certificate of an authority';
       throw new NetworkingError('InvalidParam', `cannot listen on ${host} port ${port}: ${why}`);
     }
-    const listener = this.#driver.openPort({ address: host, port }, (udpPort) =>
+    const listener = this.#driver.openPort({ address: host, port, reusePort }, (udpPort) =>
       this.#endpoint.listen(udpPort, config),
     );
     const socket = new ListenSocket(listener, this.#endpoint, this.#driver, autoAccept);

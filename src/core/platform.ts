@@ -28,6 +28,8 @@ export interface UdpPortOptions {
   readonly address: string;
   /** 0 takes any free port. */
   readonly port: number;
+  /** Share the port with all that ask for that: the system divides the senders among them. Default: false. */
+  readonly reusePort?: boolean;
 }
 
 export interface Alarm {
@@ -41,7 +43,7 @@ export interface Platform {
   nowUs(): number;
   /** The wall clock in unix seconds, for the validity of certificates only. */
   unixTimeS(): number;
-  /** Opens a port at once. Throws `NetworkingError` with code `BindFailed`. */
+  /** Opens a port at once. Throws `NetworkingError` with code `BindFailed`; `NotSupported` if it cannot be shared here. */
   openUdp(options: UdpPortOptions, sink: DatagramSink): UdpPort;
   newAlarm(onFire: (nowUs: number) => void): Alarm;
   /** Runs `task` after what is happening now (datagrams already received included), before the next alarm. */

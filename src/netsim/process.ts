@@ -93,6 +93,8 @@ export class SimulatedProcess implements Platform, PortOwner {
 
   openUdp(options: UdpPortOptions, sink: DatagramSink): UdpPort {
     if (this.#isDead) throw new NetworkingError('BindFailed', 'the simulated process was killed');
+    if (options.reusePort === true)
+      throw new NetworkingError('NotSupported', 'simulated hosts cannot share a UDP port');
     return this.#ports.bind(options, sink, this);
   }
 

@@ -5,14 +5,17 @@ import { copyBytes } from '../core/base/bytes.ts';
 import { NetworkingError } from '../core/base/errors.ts';
 import type { DatagramSink, NetAddress, UdpPort, UdpPortOptions } from '../core/platform.ts';
 
-/** Opens a port at once. Throws `BindFailed`, naming address, port and the system's reason. */
+/** Opens a port at once. Throws `BindFailed`, naming address, port and the system's reason; `NotSupported`. */
 export function openUdpPort(options: UdpPortOptions, sink: DatagramSink, nowUs: () => number): NodeUdpPort {
-  const { address, port } = options;
-  let socket = bind(address, port);
-  if (address === '::' && socket instanceof Error && NO_IPV6.has(socket.code ?? '')) socket = bind('0.0.0.0', port);
+  const { address, port, reusePort = false } = options;
+  if (reusePort && !CAN_REUSE_PORT) throw cannotShare(port, `Node ${process.versions.node} is too old for it`);
+  let socket = bind(address, port, reusePort);
+  if (address === '::' && socket instanceof Error && NO_IPV6.has(socket.code ?? ''))
+    socket = bind('0.0.0.0', port, reusePort);
   if (!(socket instanceof Error)) return new NodeUdpPort(socket, sink, nowUs);
 
   const reason = socket.code ?? socket.message;
+  if (reusePort && NO_REUSE_PORT.has(reason)) throw cannotShare(port, `this system answers ${reason}`);
   throw new NetworkingError('BindFailed', `cannot open UDP port ${port} on ${address}: ${reason}`, { cause: socket });
 }
 
@@ -90,6 +93,16 @@ function newSendBuffer(): Buffer {
   return Buffer.allocUnsafeSlow(MAX_DATAGRAM_BYTES);
 }
 
+// Older versions ignore the option, and the second to open the port would fail.
+const [MAJOR = 0, MINOR = 0] = process.versions.node.split('.').map(Number);
+const CAN_REUSE_PORT = MAJOR > 23 || (MAJOR === 23 && MINOR >= 1) || (MAJOR === 22 && MINOR >= 12);
+const NO_REUSE_PORT: ReadonlySet<string> = new Set(['ENOTSUP', 'EOPNOTSUPP', 'ENOPROTOOPT']);
+
+function cannotShare(port: number, why: string): NetworkingError {
+  const where = 'reusePort needs Linux or a BSD, and Node 22.12, 23.1 or later';
+  return new NetworkingError('NotSupported', `cannot share UDP port ${port}: ${where}; ${why}`);
+}
+
 const NO_IPV6: ReadonlySet<string> = new Set(['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EPROTONOSUPPORT']);
 // The default of 208 KiB is 2 ms of a gigabit link: less than one pause of the garbage collector.
 const RECEIVE_BUFFER_BYTES = 4 << 20;
@@ -99,8 +112,15 @@ const LEAST_BUFFER_BYTES = 256 << 10;
 /** All addresses are numeric, and Node binds and sends at once if the lookup answers at once. */
 const NO_LOOKUP: dgram.SocketOptions['lookup'] = (host, _options, callback) => callback(null, host, 0);
 
-function bind(address: string, port: number): dgram.Socket | NodeJS.ErrnoException {
-  const socket = dgram.createSocket({ type: address.includes(':') ? 'udp6' : 'udp4', lookup: NO_LOOKUP });
+/** As current versions of Node take it. */
+interface SharedSocketOptions extends dgram.SocketOptions {
+  readonly reusePort: boolean;
+}
+
+function bind(address: string, port: number, reusePort: boolean): dgram.Socket | NodeJS.ErrnoException {
+  const type = address.includes(':') ? 'udp6' : 'udp4';
+  const options: SharedSocketOptions = { type, lookup: NO_LOOKUP, reusePort };
+  const socket = dgram.createSocket(options);
   let failure: NodeJS.ErrnoException | undefined;
   const onError = (error: NodeJS.ErrnoException) => {
     failure = error;

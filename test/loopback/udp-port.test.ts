@@ -50,6 +50,26 @@ describe('UDP port', () => {
     return port.send(bytes, bytes.length, to);
   };
 
+  it('is shared by those that ask for it, and by nobody else; or says that this cannot be', () => {
+    const openShared = (port: number) => {
+      const udp = platform.openUdp({ address: '127.0.0.1', port, reusePort: true }, NOBODY);
+      open.push(udp);
+      return udp;
+    };
+    let first: UdpPort;
+    try {
+      first = openShared(0);
+    } catch (error) {
+      expect(error).to.be.instanceOf(NetworkingError).with.property('code', 'NotSupported');
+      expect(error).to.have.property('message').that.includes(process.versions.node);
+      return;
+    }
+    expect(openShared(first.local.port).local).to.deep.equal(first.local);
+    expect(() => openPort('127.0.0.1', first.local.port))
+      .to.throw(NetworkingError)
+      .with.property('code', 'BindFailed');
+  });
+
   const loopbackAddresses = hasIPv6 ? ['127.0.0.1', '::1'] : ['127.0.0.1'];
   for (const address of loopbackAddresses) {
     it(`carries datagrams both ways on ${address}`, async () => {

@@ -137,6 +137,13 @@ describe('simulated ports', () => {
     ).to.equal('nothing thrown');
   });
 
+  it('cannot be shared', () => {
+    const shared = { address: '10.0.0.1', port: 5_000, reusePort: true };
+    expect(codeOf(() => makeNetwork().alice.platform.openUdp(shared, { onDatagram: () => {} }))).to.equal(
+      'NotSupported',
+    );
+  });
+
   it('cannot be bound to an address or port that the host does not have', () => {
     const { alice } = makeNetwork();
     for (const address of ['10.0.0.2', 'fd00::2', 'alice', '', '10.0.0.1:80']) {
