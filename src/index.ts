@@ -42,5 +42,7 @@ export type { RateLimit } from './core/connection/rate-watch.ts';
 export { type ConnectionState, FACTS as CONNECTION_STATES } from './core/connection/state-table.ts';
 export type { LaneOptions } from './core/delivery/lane-scheduler.ts';
 export type { Fate, IncomingMessage, Receipt } from './core/delivery/message.ts';
+export type { AdmissionHook, Applicant, CertificateClaims } from './core/endpoint/admission.ts';
+export { DROP_REASONS, type DropReason, type ListenLimits, type StrangerStats } from './core/endpoint/gate.ts';
 export type { Platform } from './core/platform.ts';
 export { nodePlatform } from './node/platform.ts';

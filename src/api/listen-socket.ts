@@ -6,9 +6,12 @@ import { NetworkingError } from '../core/base/errors.ts';
 import type { Identity } from '../core/base/identity.ts';
 import type { ConfigScope } from '../core/config/scope.ts';
 import type { ConnectionConfigOptions } from '../core/config/values.ts';
+import type { AdmissionHook } from '../core/endpoint/admission.ts';
 import type { Endpoint } from '../core/endpoint/endpoint.ts';
+import { DEFAULT_LIMITS, type ListenLimits, type StrangerStats } from '../core/endpoint/gate.ts';
 import type { Listener } from '../core/endpoint/listener.ts';
 import type { Member } from '../core/endpoint/member.ts';
+import type { Platform } from '../core/platform.ts';
 import type { CloseOptions, Connection } from './connection.ts';
 import type { Driver } from './driver.ts';
 
@@ -24,6 +27,13 @@ export interface ListenOptions {
    * clients among them by their addresses. Linux and BSDs, Node 22.12, 23.1 or later. Default: false.
    */
   readonly reusePort?: boolean;
+  /**
+   * Asked about each client that has shown its address, before its signatures are checked: false turns it away without
+   * a word. Must answer at once; an exception is a refusal, and surfaces as uncaught.
+   */
+  readonly admit?: AdmissionHook;
+  /** What strangers may cost. The defaults do not get in the way of an ordinary server. */
+  readonly limits?: ListenLimits;
   /** Values for this socket and, unless they set their own, its connections. */
   readonly config?: ConnectionConfigOptions;
 }
@@ -127,6 +137,11 @@ export class ListenSocket
     return this.#listener.members.size;
   }
 
+  /** What came from addresses that have no connection, and what became of it: a snapshot. */
+  get strangers(): StrangerStats {
+    return this.#listener.strangers;
+  }
+
   /**
    * Takes no more clients and closes the connections of those that came in here; unlike GNS it tells them so. Resolves
    * when they are gone and the port is free: after up to 5 s, later if some linger.
@@ -195,4 +210,28 @@ export class ListenSocket
   onMembersChanged(): void {
     if (!this.#endpoint.listeners.has(this.#listener)) this.#gone?.resolve();
   }
+}
+
+/** Throws `InvalidParam` for a limit that is none. */
+export function checkLimits(limits: ListenLimits | undefined): ListenLimits | undefined {
+  for (const [name, value] of Object.entries(limits ?? {})) {
+    if (Object.hasOwn(DEFAULT_LIMITS, name) && value >= 0) continue;
+    throw new NetworkingError('InvalidParam', `cannot listen with the limit ${name}: ${value}`);
+  }
+  return limits;
+}
+
+/** The application's error is the application's: it surfaces as uncaught, and the client is turned away. */
+export function guarded(admit: AdmissionHook | undefined, platform: Platform): AdmissionHook | undefined {
+  if (admit === undefined) return undefined;
+  return (applicant) => {
+    try {
+      return admit(applicant);
+    } catch (error) {
+      platform.defer(() => {
+        throw error;
+      });
+      return false;
+    }
+  };
 }

@@ -18,7 +18,7 @@ import { ConnectRace, orAborted } from './connect.ts';
 import { Connection } from './connection.ts';
 import { Driver } from './driver.ts';
 import type { FakeNetworkCounts, TracedPacket } from './fake-network.ts';
-import { IncomingConnection, type ListenOptions, ListenSocket } from './listen-socket.ts';
+import { checkLimits, guarded, IncomingConnection, type ListenOptions, ListenSocket } from './listen-socket.ts';
 import { Log, type LogOptions } from './log.ts';
 import { PollGroup } from './poll-group.ts';
 import type { SendOptions } from './sending.ts';
@@ -125,8 +125,9 @@ export class Networking implements AsyncDisposable {
       const why = 'ipAllowWithoutAuth is 0 and this instance has no certificate of an authority';
       throw new NetworkingError('InvalidParam', `cannot listen on ${host} port ${port}: ${why}`);
     }
+    const admission = { limits: checkLimits(options.limits), admit: guarded(options.admit, this.platform) };
     const listener = this.#driver.openPort({ address: host, port, reusePort }, (udpPort) =>
-      this.#endpoint.listen(udpPort, config),
+      this.#endpoint.listen(udpPort, config, admission),
     );
     const socket = new ListenSocket(listener, this.#endpoint, this.#driver, autoAccept);
     this.#listenSockets.set(listener, socket);

@@ -11,6 +11,7 @@ import type { ConfigOptions } from '../../src/core/config/values.ts';
 import { type Environment, TransmitSlot } from '../../src/core/connection/environment.ts';
 import { deriveSessionKeys } from '../../src/core/crypto/key-schedule.ts';
 import { gcmCipher, nullCipher, type PacketCipher } from '../../src/core/crypto/packet-cipher.ts';
+import type { AdmissionOptions } from '../../src/core/endpoint/admission.ts';
 import { Endpoint, StrayLimiter } from '../../src/core/endpoint/endpoint.ts';
 import type { Listener } from '../../src/core/endpoint/listener.ts';
 import type { DatagramTarget, EndpointEvent, Member } from '../../src/core/endpoint/member.ts';
@@ -89,8 +90,9 @@ export class Bench {
     return { local: BENCH_ADDRESS, send: () => true, setRef: () => {}, close: () => {} };
   }
 
-  listen(): Listener {
-    const listener = this.endpoint.listen(this.#port(), new ConfigScope('listenSocket', this.endpoint.config));
+  listen(options: AdmissionOptions = {}): Listener {
+    const config = new ConfigScope('listenSocket', this.endpoint.config);
+    const listener = this.endpoint.listen(this.#port(), config, options);
     this.#target = listener;
     return listener;
   }

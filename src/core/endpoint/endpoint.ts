@@ -14,6 +14,7 @@ import { SECURITY_VALUES } from '../connection/settings.ts';
 import type { NetAddress, UdpPort } from '../platform.ts';
 import { decodeControlPacket, MIN_DATAGRAM_BYTES } from '../wire/control-packets.ts';
 import { isDataPacket } from '../wire/data-packet.ts';
+import type { AdmissionOptions } from './admission.ts';
 import { Listener } from './listener.ts';
 import { type DatagramTarget, type EndpointEvent, Member } from './member.ts';
 import { type PairEnd, pairSessions } from './pair.ts';
@@ -58,8 +59,8 @@ export class Endpoint {
 
   // ---- commands
 
-  listen(port: UdpPort, config: ConfigScope): Listener {
-    const listener = new Listener(this, port, config);
+  listen(port: UdpPort, config: ConfigScope, options: AdmissionOptions = {}): Listener {
+    const listener = new Listener(this, port, config, options);
     this.listeners.add(listener);
     return listener;
   }
@@ -218,6 +219,7 @@ export class Endpoint {
     for (let change = connection.pollEvent(); change !== undefined; change = connection.pollEvent()) {
       // Who closes on hearing of the end must have had what came before it.
       if (change.from === 'Connected') this.#announceMessages(member);
+      if (change.from === 'Connecting') member.listener?.onAnswered(member);
       this.#events.push({ kind: 'stateChanged', member, change });
     }
     this.#announceMessages(member);

@@ -14,12 +14,16 @@ import type { NetAddress, UdpPort } from '../platform.ts';
 import {
   type ConnectRequest,
   type ControlPacket,
+  ControlPacketId,
   decodeControlPacket,
   encodeControlPacket,
   MIN_DATAGRAM_BYTES,
 } from '../wire/control-packets.ts';
 import { isDataPacket, recipientOf } from '../wire/data-packet.ts';
+import { peekChallenge } from '../wire/peek-challenge.ts';
+import { type AdmissionHook, type AdmissionOptions, applicantOf } from './admission.ts';
 import type { Endpoint } from './endpoint.ts';
+import { type DropReason, Gate, type StrangerStats } from './gate.ts';
 import type { DatagramTarget, Member } from './member.ts';
 
 /** Answers to strangers that wait for the network; more are dropped. */
@@ -45,37 +49,57 @@ export class Listener implements DatagramTarget {
   /** By connection id and identity of the client. */
   readonly #byClient = new Map<string, Member>();
   readonly #outbox = new Fifo<Reply>();
+  readonly #gate: Gate;
+  readonly #hook: AdmissionHook | undefined;
 
-  constructor(endpoint: Endpoint, port: UdpPort, config: ConfigScope) {
+  constructor(endpoint: Endpoint, port: UdpPort, config: ConfigScope, options: AdmissionOptions = {}) {
     this.#endpoint = endpoint;
     this.port = port;
     this.config = config;
     const key = new Uint8Array(COOKIE_KEY_BYTES);
     endpoint.env.random.fill(key);
     this.#cookies = new ChallengeCookies(key);
+    this.#gate = new Gate(options.limits ?? {}, key);
+    this.#hook = options.admit;
+  }
+
+  get strangers(): StrangerStats {
+    return this.#gate.stats;
   }
 
   handleDatagram(bytes: Uint8Array, length: number, from: NetAddress, nowUs: number): void {
-    if (length < MIN_DATAGRAM_BYTES) return;
+    if (length < MIN_DATAGRAM_BYTES) {
+      this.#gate.onReceived(length);
+      this.#gate.drop('malformed');
+      return;
+    }
     if (isDataPacket(bytes)) {
       this.#handleData(bytes, length, from, nowUs);
       return;
     }
-    const packet = decodeControlPacket(bytes, length);
     const member = this.#find(from);
-    if (member === undefined || this.#isNewcomer(packet, member, nowUs)) {
-      if (packet !== undefined) this.#handleStranger(packet, from, length, member, nowUs);
-      return;
+    if (member !== undefined) {
+      const packet = decodeControlPacket(bytes, length);
+      if (!this.#isNewcomer(packet, member, nowUs)) {
+        member.connection.handleControl(packet, length, nowUs);
+        this.#endpoint.touch(member);
+        return;
+      }
     }
-    member.connection.handleControl(packet, length, nowUs);
-    this.#endpoint.touch(member);
+    this.#gate.onReceived(length);
+    const reason = this.#handleStranger(bytes, length, from, member, nowUs);
+    if (reason !== undefined) this.#gate.drop(reason);
   }
 
   #handleData(bytes: Uint8Array, length: number, from: NetAddress, nowUs: number): void {
     const owner = this.#endpoint.findById(recipientOf(bytes));
     const isAtHome = owner !== undefined && isSameAddress(owner.connection.route.path.remote, from);
     const member = isAtHome ? owner : (this.#find(from) ?? owner);
-    if (member?.listener !== this) return;
+    if (member?.listener !== this) {
+      this.#gate.onReceived(length);
+      this.#gate.drop('stray');
+      return;
+    }
     if (isAtHome || member !== owner) member.connection.handleData(bytes, length, nowUs);
     else this.#handleElsewhere(member, bytes, length, from, nowUs);
     this.#endpoint.touch(member);
@@ -112,45 +136,72 @@ export class Listener implements DatagramTarget {
     );
   }
 
+  /** What is cheap comes first: nothing of a request is read before its cookie was found to be good. */
   #handleStranger(
-    packet: ControlPacket,
-    from: NetAddress,
+    bytes: Uint8Array,
     length: number,
+    from: NetAddress,
     predecessor: Member | undefined,
     nowUs: number,
-  ): void {
-    if (packet.kind === 'connectionClosed') {
+  ): DropReason | undefined {
+    const kind = bytes[0];
+    if (kind === ControlPacketId.ConnectRequest) {
+      return this.#handleRequest(bytes, length, from, predecessor, nowUs);
+    }
+    if (kind !== ControlPacketId.ChallengeRequest && kind !== ControlPacketId.ConnectionClosed) return 'stray';
+    if (this.isClosing && kind === ControlPacketId.ChallengeRequest) return 'closing';
+    if (!this.#gate.mayAnswer(nowUs)) return 'challengeLimit';
+    const packet = decodeControlPacket(bytes, length);
+    if (packet?.kind === 'connectionClosed') {
+      const { toConnectionId, fromConnectionId } = packet;
       this.#reply(from, {
         kind: 'noConnection',
-        fromConnectionId: packet.toConnectionId,
-        toConnectionId: packet.fromConnectionId,
+        fromConnectionId: toConnectionId,
+        toConnectionId: fromConnectionId,
       });
-    }
-    if (this.isClosing) return;
-    if (packet.kind === 'challengeRequest' && packet.connectionId !== 0) {
-      const address = IpAddress.fromNet(from);
+    } else if (packet?.kind === 'challengeRequest' && packet.connectionId !== 0) {
       this.#reply(from, {
         kind: 'challengeReply',
         connectionId: packet.connectionId,
-        challenge: this.#cookies.issue(address.bytes, from.port, nowUs),
+        challenge: this.#cookies.issue(IpAddress.fromNet(from).bytes, from.port, nowUs),
         echoedTimestamp: packet.timestamp,
         protocolVersion: PROTOCOL_VERSION,
       });
-    } else if (packet.kind === 'connectRequest') this.#handleRequest(packet, from, length, predecessor, nowUs);
+    } else return 'malformed';
+    return undefined;
   }
 
   #handleRequest(
+    bytes: Uint8Array,
+    length: number,
+    from: NetAddress,
+    predecessor: Member | undefined,
+    nowUs: number,
+  ): DropReason | undefined {
+    if (this.isClosing) return 'closing';
+    const challenge = peekChallenge(bytes, 1, length);
+    if (challenge === undefined) return 'malformed';
+    const address = IpAddress.fromNet(from);
+    if (!this.#cookies.isFresh(challenge, address.bytes, from.port, nowUs)) return 'badCookie';
+    const obstacle = this.#gate.obstacle(address, nowUs);
+    if (obstacle !== undefined) return obstacle;
+    const request = decodeControlPacket(bytes, length);
+    // Protobuf lets the last of several challenges win: then it is not the one that was checked.
+    if (request?.kind !== 'connectRequest' || request.challenge !== challenge) return 'malformed';
+    return this.#admit(request, address, from, length, predecessor, nowUs);
+  }
+
+  #admit(
     request: ConnectRequest,
+    address: IpAddress,
     from: NetAddress,
     length: number,
     predecessor: Member | undefined,
     nowUs: number,
-  ): void {
-    const address = IpAddress.fromNet(from);
-    if (!this.#cookies.isFresh(request.challenge, address.bytes, from.port, nowUs)) return;
-    if (request.clientConnectionId === 0) return;
+  ): DropReason | undefined {
+    if (request.clientConnectionId === 0) return 'malformed';
     const identity = peerIdentity(request.cert, request.identity, address, allowWithoutAuth(this.config, address));
-    if (identity === undefined) return;
+    if (identity === undefined) return 'credentials';
     const client = `${request.clientConnectionId} ${identity}`;
     if (this.#byClient.has(client)) {
       // The same client from another address: whoever was first keeps the id.
@@ -161,19 +212,29 @@ export class Listener implements DatagramTarget {
         reason: EndReason.Misc_Generic,
         debug: 'A connection with this id and identity exists already',
       });
-      return;
+      return undefined;
     }
-    const member = this.#endpoint.admit(this, from, (connection) =>
-      connection.receiveRequest(request, identity, length, nowUs),
-    );
-    if (member === undefined) return;
+    if (this.#hook?.(applicantOf(request, identity, address)) === false) return 'refused';
+    let isAcceptable = true;
+    const member = this.#endpoint.admit(this, from, (connection) => {
+      isAcceptable = connection.receiveRequest(request, identity, length, nowUs);
+      return isAcceptable;
+    });
+    if (member === undefined) return isAcceptable ? 'full' : 'credentials';
     if (predecessor !== undefined) {
       predecessor.connection.supersede(nowUs);
       this.#endpoint.touch(predecessor);
     }
+    this.#gate.onAdmitted(address);
     this.members.add(member);
     this.#byClient.set(client, member);
     this.#place(from, member);
+    return undefined;
+  }
+
+  /** The application accepted the client or turned it away, or it gave up. */
+  onAnswered(member: Member): void {
+    this.#gate.onAnswered(member.connection.route.address);
   }
 
   #place({ address, port }: NetAddress, member: Member): void {
@@ -211,6 +272,7 @@ export class Listener implements DatagramTarget {
     if (reply === undefined) return false;
     slot.length = encodeControlPacket(reply.packet, slot.bytes);
     slot.path = { port: this.port, remote: reply.to };
+    this.#gate.onSent(slot.length);
     return true;
   }
 }
