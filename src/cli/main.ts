@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { NetworkingError } from '../index.ts';
 import { EXIT_USAGE, parseArguments, UsageError } from './usage.ts';
 
-const USAGE = 'usage: gns chat|ping|peer|demo|help [ARGUMENT ...]';
+const USAGE = 'usage: gns chat|ping|peer|signal|demo|help [ARGUMENT ...]';
 
 const HELP = `gns: game networking sockets on the command line
 
@@ -15,6 +15,8 @@ const HELP = `gns: game networking sockets on the command line
                                find out how far away a server is, and who it says it is
   gns peer [COMMAND ...]       run commands from the arguments and from standard input;
                                report what happens as JSON, one object per line
+  gns signal [--port N] [--nats URL]
+                               run a signaling server, by which peers find each other
   gns demo [--plain]           watch every state of a connection, in about 15 seconds
   gns help                     show this
   gns --version                show the version
@@ -33,6 +35,7 @@ const SUBCOMMANDS: Readonly<Record<string, (args: readonly string[]) => Promise<
     const { positionals } = parseArguments({ args: [...args], allowPositionals: true }, usage);
     return (await import('./peer/peer.ts')).runPeer(positionals, version());
   },
+  signal: async (args) => (await import('./signal.ts')).signal(args),
   help: async () => {
     process.stdout.write(HELP);
     return 0;
