@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { ByteReader } from '../../src/core/base/bytes.ts';
 import { SeededRandom } from '../../src/core/base/random.ts';
-import { AckTracker } from '../../src/core/delivery/ack-tracker.ts';
+import { AckTracker, MAX_ACK_DELAY_US } from '../../src/core/delivery/ack-tracker.ts';
 import { FrameWriter } from '../../src/core/wire/frame-writer.ts';
 import { type AckBlocks, FrameDecoder, Outcome } from '../../src/core/wire/frames.ts';
 import { SEED } from '../support/seed.ts';
@@ -148,6 +148,20 @@ describe('AckTracker against a set', () => {
     tracker.onPacket(22, 8_000);
     expect(tracker.gapCount).to.equal(3);
     expect(tracker.nextDueUs()).to.equal(8_000 + NACK_DELAY_US);
+  });
+
+  it('asks to be called at once when 64 packets brought reliable data, without reporting what may only be late', () => {
+    const tracker = new AckTracker();
+    for (let number = 2; number <= 64; number++) {
+      tracker.onPacket(number, 1_000);
+      tracker.onReliable(1_000);
+    }
+    expect(tracker.nextDueUs()).to.equal(1_000 + MAX_ACK_DELAY_US);
+    tracker.onPacket(66, 1_500);
+    tracker.onReliable(1_500);
+    expect(tracker.nextDueUs()).to.be.at.most(1_500);
+    expect(writeAck(tracker, 1_500, AMPLE_BYTES)).to.deep.equal({ latest: 64, missing: new Set() });
+    expect(tracker.nextDueUs()).to.equal(1_500 + NACK_DELAY_US);
   });
 
   it('takes a stop-waiting beyond what has arrived only up to there', () => {

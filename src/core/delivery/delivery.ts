@@ -16,8 +16,12 @@ import { type Refusal, Sender, type SendSettings } from './sender.ts';
 import type { PacketRecord } from './sent-packets.ts';
 import { TokenBucket } from './token-bucket.ts';
 
-/** Room that a retransmitted segment must always find beside acks and headers. Spec: 03, "max reliable segment". */
-const SEGMENT_RESERVE_BYTES = 95;
+/**
+ * Room that a retransmitted segment must find beside headers and a few ack blocks: more of these, or large statistics,
+ * get a packet to themselves. GNS leaves 95 bytes, since it sends no new data behind a segment that was cut; it takes
+ * segments of any size.
+ */
+const SEGMENT_RESERVE_BYTES = 40;
 /** The peer reported losses: tell it soon what we no longer wait for. */
 const FLUSH_PER_BLOCKS_US = 250_000;
 const DEFAULT_PING_MS = 100;

@@ -98,7 +98,7 @@ describe('filling packets', () => {
   it('limits reliable segments, so that they can go again beside acks', () => {
     const harness = new Harness();
     harness.send(3000);
-    expect(harness.packet()).to.equal('r1+1137');
+    expect(harness.packet()).to.equal('r1+1192');
   });
 
   it('repeats a lost segment as it was, before anything new', () => {
@@ -115,7 +115,7 @@ describe('filling packets', () => {
   it('sends no data in debt, but acks', () => {
     const harness = new Harness();
     harness.send(5000);
-    expect(harness.packet()).to.equal('r1+1137');
+    expect(harness.packet()).to.equal('r1+1192');
     expect(harness.packet()).to.match(/^r1138/);
     expect(harness.frames()).to.equal('w0 a1/?');
   });
