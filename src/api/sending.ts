@@ -88,10 +88,24 @@ export function checkLanes(lanes: readonly LaneOptions[]): void {
 
 const utf8 = new TextEncoder();
 
-/** The bytes of a message, in memory of their own: small ones from Node's pool would keep 8 KiB each. */
+/** Copies of messages of middling size share memory: small ones are cheap to make, large ones rare. */
+const SHARED_BYTES = 8192;
+/** One that waits long keeps memory of at most so many times its size. */
+const MAX_KEPT_TIMES = 16;
+let shared = new ArrayBuffer(0);
+let sharedUsed = 0;
+
+/** The bytes of a message, where nobody else writes. */
 export function payloadOf(data: Uint8Array | string): Uint8Array {
   if (typeof data === 'string') return utf8.encode(data);
-  const copy = new Uint8Array(data.length);
+  const size = data.length;
+  const isShared = size * MAX_KEPT_TIMES >= SHARED_BYTES && size < SHARED_BYTES / 2;
+  if (isShared && sharedUsed + size > shared.byteLength) {
+    shared = new ArrayBuffer(SHARED_BYTES);
+    sharedUsed = 0;
+  }
+  const copy = isShared ? new Uint8Array(shared, sharedUsed, size) : new Uint8Array(size);
+  if (isShared) sharedUsed += size;
   copy.set(data);
   return copy;
 }

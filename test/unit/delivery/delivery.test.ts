@@ -116,7 +116,7 @@ describe('filling packets', () => {
     const harness = new Harness();
     harness.send(5000);
     expect(harness.packet()).to.equal('r1+1192');
-    expect(harness.packet()).to.match(/^r1138/);
+    expect(harness.packet()).to.match(/^r1193/);
     expect(harness.frames()).to.equal('w0 a1/?');
   });
 });
