@@ -59,6 +59,7 @@ function run(seed: number, maxSegmentBytes: number, reachBytes: number, maxBytes
   const random = new SeededRandom(seed);
   const buffer = new StreamBuffer();
   const model = new ByteMap();
+  const kept: { readonly position: number; readonly bytes: Uint8Array }[] = [];
   for (let i = 0; i < 300; i++) {
     const size = 1 + random.below(maxSegmentBytes);
     const position = Math.max(1, model.start - 10 + random.below(reachBytes));
@@ -75,6 +76,7 @@ function run(seed: number, maxSegmentBytes: number, reachBytes: number, maxBytes
     expect(buffer.bytes.slice(buffer.offset, buffer.offset + readable)).to.deep.equal(bytesAt(model.start, readable));
     if (random.below(4) !== 0) continue;
     const taken = random.below(readable + 1);
+    kept.push({ position: model.start, bytes: buffer.take(buffer.offset, buffer.offset + taken) });
     buffer.consume(taken);
     model.start += taken;
     if (buffer.start === buffer.end && random.below(2) === 0) {
@@ -83,6 +85,7 @@ function run(seed: number, maxSegmentBytes: number, reachBytes: number, maxBytes
       model.start = model.end = model.start + passed;
     }
   }
+  for (const { position, bytes } of kept) expect(bytes).to.deep.equal(bytesAt(position, bytes.length));
 }
 
 describe('StreamBuffer against a map of bytes', () => {
@@ -97,6 +100,13 @@ describe('StreamBuffer against a map of bytes', () => {
     fc.assert(
       fc.property(fc.integer(), (seed) => run(seed, 2, 400, 10_000)),
       RUN,
+    );
+  });
+
+  it('does not write again where somebody keeps what was taken', () => {
+    fc.assert(
+      fc.property(fc.integer(), (seed) => run(seed, 3_000, 6_000, 20_000)),
+      { ...RUN, numRuns: 10 },
     );
   });
 

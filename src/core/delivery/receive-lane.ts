@@ -130,7 +130,7 @@ export class ReceiveLane {
     }
     // Nothing is buffered and this comes next: whole messages are delivered without a detour, the rest is kept.
     const from = start + stream.start - position;
-    const outcome = this.#deliverMessages(bytes, from, end, sink, false);
+    const outcome = this.#deliverMessages(bytes, from, end, sink);
     stream.advance(this.#taken);
     if (outcome === Outcome.Fatal) return outcome;
     return stream.store(stream.start, bytes, from + this.#taken, end, recvBufferBytes) ? outcome : Outcome.Refused;
@@ -141,7 +141,7 @@ export class ReceiveLane {
     const stream = this.#stream;
     if (stream === undefined || stream.contiguousEnd === stream.start) return Outcome.Ok;
     const { bytes, offset } = stream;
-    const outcome = this.#deliverMessages(bytes, offset, offset + stream.contiguousEnd - stream.start, sink, true);
+    const outcome = this.#deliverMessages(bytes, offset, offset + stream.contiguousEnd - stream.start, sink, stream);
     stream.consume(this.#taken);
     return outcome;
   }
@@ -149,8 +149,8 @@ export class ReceiveLane {
   /** Bytes that the last `#deliverMessages` was done with. */
   #taken = 0;
 
-  /** Takes messages from contiguous stream bytes; those in a buffer that is reused are copied out. */
-  #deliverMessages(bytes: Uint8Array, start: number, end: number, sink: MessageSink, isReused: boolean): Outcome {
+  /** Takes messages from contiguous stream bytes: of `buffer`, or of a packet. */
+  #deliverMessages(bytes: Uint8Array, start: number, end: number, sink: MessageSink, buffer?: StreamBuffer): Outcome {
     const header = HEADER;
     const { recvBufferBytes, recvMaxMessageBytes } = sink.settings;
     this.#taken = 0;
@@ -165,7 +165,7 @@ export class ReceiveLane {
       const body = at + header.bytes;
       const stop = body + header.size;
       if (stop > end) return Outcome.Ok;
-      const payload = isReused ? bytes.slice(body, stop) : view(bytes, body, stop);
+      const payload = buffer === undefined ? view(bytes, body, stop) : buffer.take(body, stop);
       if (!this.#hand(payload, number, true, sink)) return Outcome.Refused;
       this.#lastReliable = number;
       at = stop;

@@ -14,6 +14,10 @@ export class StreamBuffer {
   /** The bytes of [start, end) begin at `#bytes[offset]`. */
   #bytes = EMPTY_BYTES;
   #offset = 0;
+  /** What lies before `#offset` belongs to others. */
+  #isLent = false;
+  /** Most bytes that lay here since the buffer was made or moved. */
+  #peak = 0;
   /** Missing ranges inside [start, end), ascending: starts and ends. */
   readonly #gapStarts: number[] = [];
   readonly #gapEnds: number[] = [];
@@ -47,6 +51,7 @@ export class StreamBuffer {
     this.#reserve(stop);
     copyBytes(this.#bytes, this.#offset + begin - this.start, bytes, from + begin - position, to);
     if (stop > this.end) this.end = stop;
+    if (this.end - this.start > this.#peak) this.#peak = this.end - this.start;
     return true;
   }
 
@@ -73,14 +78,23 @@ export class StreamBuffer {
     return true;
   }
 
+  /** The bytes [from, to) of `bytes`, which are about to be consumed, for somebody to keep. */
+  take(from: number, to: number): Uint8Array {
+    // Small ones are copied, since each would keep the whole buffer; and a large buffer is better used again.
+    const isWorthLending = this.#bytes.length === MIN_CAPACITY && (to - from) * MAX_KEPT_TIMES >= MIN_CAPACITY;
+    if (!isWorthLending) return this.#bytes.slice(from, to);
+    this.#isLent = true;
+    return this.#bytes.subarray(from, to);
+  }
+
   /** The first `count` contiguous bytes were delivered. */
   consume(count: number): void {
     this.start += count;
     this.#offset += count;
     if (this.start === this.end) {
-      this.#offset = 0;
+      if (!this.#isLent) this.#offset = 0;
       // An idle connection should not sit on what a burst needed.
-      if (this.#bytes.length > KEEP_BYTES) this.#bytes = EMPTY_BYTES;
+      if (this.#bytes.length > KEEP_BYTES) this.#replace(EMPTY_BYTES);
     }
   }
 
@@ -94,17 +108,26 @@ export class StreamBuffer {
     const needed = stop - this.start;
     if (this.#offset + needed <= this.#bytes.length) return;
     const used = this.end - this.start;
-    // Moving is cheap as long as it frees at least as much as it copies.
-    const isWorthMoving = needed <= this.#bytes.length && this.#offset >= used;
-    const target = isWorthMoving
-      ? this.#bytes
-      : new Uint8Array(Math.max(MIN_CAPACITY, 2 ** Math.ceil(Math.log2(needed * 1.5))));
-    if (isWorthMoving) target.copyWithin(0, this.#offset, this.#offset + used);
-    else copyBytes(target, 0, this.#bytes, this.#offset, this.#offset + used);
-    this.#bytes = target;
-    this.#offset = 0;
+    // Moving is cheap as long as it frees at least as much as it copies. But what a burst needed is not kept for ever.
+    const isTooLarge = this.#bytes.length > MIN_CAPACITY && Math.max(this.#peak, needed) * 2 <= MIN_CAPACITY;
+    if (!this.#isLent && !isTooLarge && needed <= this.#bytes.length && this.#offset >= used) {
+      this.#bytes.copyWithin(0, this.#offset, this.#offset + used);
+      this.#offset = this.#peak = 0;
+      return;
+    }
+    const target = new Uint8Array(Math.max(MIN_CAPACITY, 2 ** Math.ceil(Math.log2(needed * 1.5))));
+    copyBytes(target, 0, this.#bytes, this.#offset, this.#offset + used);
+    this.#replace(target);
+  }
+
+  #replace(bytes: Uint8Array): void {
+    this.#bytes = bytes;
+    this.#offset = this.#peak = 0;
+    this.#isLent = false;
   }
 }
 
-const MIN_CAPACITY = 4096;
+const MIN_CAPACITY = 8192;
 const KEEP_BYTES = 65_536;
+/** What is lent keeps memory of at most so many times its size. */
+const MAX_KEPT_TIMES = 8;
