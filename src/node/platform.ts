@@ -55,6 +55,8 @@ class TimeoutAlarm implements Alarm {
   readonly #onFire: (nowUs: number) => void;
   #deadlineUs = NEVER;
   #timer: NodeJS.Timeout | undefined;
+  /** In place of the timer, for a deadline that has passed: the shortest timer takes a millisecond. */
+  #immediate: NodeJS.Immediate | undefined;
   #timerAtUs = NEVER;
   #keepAlive = true;
 
@@ -71,21 +73,25 @@ class TimeoutAlarm implements Alarm {
 
   setRef(keepAlive: boolean): void {
     this.#keepAlive = keepAlive;
-    if (keepAlive) this.#timer?.ref();
-    else this.#timer?.unref();
+    for (const pending of [this.#timer, this.#immediate]) {
+      if (keepAlive) pending?.ref();
+      else pending?.unref();
+    }
   }
 
   #start(now: number): void {
     this.#stop();
     const delayMs = Math.ceil((this.#deadlineUs - now) / US_PER_MS);
     this.#timerAtUs = this.#deadlineUs;
-    this.#timer = setTimeout(this.#onTimeout, Math.min(Math.max(delayMs, 0), MAX_TIMEOUT_MS));
-    if (!this.#keepAlive) this.#timer.unref();
+    if (delayMs <= 0) this.#immediate = setImmediate(this.#onTimeout);
+    else this.#timer = setTimeout(this.#onTimeout, Math.min(delayMs, MAX_TIMEOUT_MS));
+    if (!this.#keepAlive) this.setRef(false);
   }
 
   #stop(): void {
     clearTimeout(this.#timer);
-    this.#timer = undefined;
+    clearImmediate(this.#immediate);
+    this.#timer = this.#immediate = undefined;
     this.#timerAtUs = NEVER;
   }
 
