@@ -136,7 +136,7 @@ export class LaneStream extends Duplex {
 /** The streams of one connection. */
 export class LaneStreams {
   readonly #connection: Connection;
-  readonly #byLane = new Map<number, LaneStream>();
+  #byLane: Map<number, LaneStream> | undefined;
 
   constructor(connection: Connection) {
     this.#connection = connection;
@@ -154,6 +154,7 @@ export class LaneStreams {
     if (this.#delivery.laneOptions[lane] === undefined) {
       throw new NetworkingError('InvalidParam', `cannot open a stream: lane ${lane} is not configured`);
     }
+    this.#byLane ??= new Map();
     if (this.#byLane.has(lane)) {
       throw new NetworkingError('DuplicateRequest', `cannot open a stream: lane ${lane} has one already`);
     }
@@ -164,7 +165,7 @@ export class LaneStreams {
   }
 
   release(lane: number): void {
-    if (!this.#byLane.delete(lane)) return;
+    if (this.#byLane?.delete(lane) !== true) return;
     // One by one, so that what had no room in the receive buffer gets it.
     while (this.#connection.receiveNext(lane) !== undefined);
     this.#delivery.receiver.closeStream(lane);
@@ -172,6 +173,6 @@ export class LaneStreams {
 
   /** Messages have arrived. */
   onReady(): void {
-    for (const stream of this.#byLane.values()) stream.pull();
+    for (const stream of this.#byLane?.values() ?? []) stream.pull();
   }
 }

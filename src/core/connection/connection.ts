@@ -205,6 +205,7 @@ export class Connection {
       this.#outbox.push({ kind: 'noConnection', fromConnectionId: recipient, toConnectionId: 0 });
     } else if (FACTS[this.#state].carriesData) {
       this.#fail(this.route.receive(this.data, bytes, length, nowUs), nowUs);
+      if (this.data.stats.window.highest > 1) this.#server = undefined; // who sends data has our answer
       this.#checkFlushed(nowUs);
     } else if (!FACTS[this.#state].isActive) this.#sayClosed();
   }

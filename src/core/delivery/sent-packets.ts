@@ -4,7 +4,7 @@
 import type { OutgoingMessage } from './message.ts';
 import type { SendLane, SentSegment } from './send-lane.ts';
 
-/** One packet sent. Reused in place: a ring of them grows with what is in flight. */
+/** One packet sent. Taken from a pool, so that a connection has only those that it waits for. */
 export class PacketRecord {
   number = -1;
   sentAtUs = 0;
@@ -35,7 +35,8 @@ export class SentPackets {
   /** The record for the packet sent now, empty. Numbers go up by one. */
   add(nowUs: number): PacketRecord {
     if (this.next - this.oldest > this.#mask) this.#grow();
-    const record = this.#ring[this.next & this.#mask]!;
+    const record = POOL.pop() ?? new PacketRecord();
+    this.#ring[this.next & this.#mask] = record;
     record.number = this.next++;
     record.sentAtUs = nowUs;
     record.isInFlight = false;
@@ -52,10 +53,12 @@ export class SentPackets {
 
   /** After an acknowledgement. The caller has let go of the segments. */
   remove(record: PacketRecord): void {
+    this.#ring[record.number & this.#mask] = NO_RECORD;
     record.number = -1;
     record.isInFlight = false;
     record.segments.length = 0;
     record.tracked.length = 0;
+    if (POOL.length < MAX_POOLED) POOL.push(record);
     this.skipRemoved();
   }
 
@@ -71,16 +74,18 @@ export class SentPackets {
   }
 
   #grow(): void {
-    const ring: PacketRecord[] = [];
-    const size = Math.max(8, (this.#mask + 1) * 2);
-    for (let i = 0; i < size; i++) ring.push(NO_RECORD);
+    const size = Math.max(4, (this.#mask + 1) * 2);
+    const ring = new Array<PacketRecord>(size).fill(NO_RECORD);
     for (let number = this.oldest; number < this.next; number++) {
       ring[number & (size - 1)] = this.#ring[number & this.#mask]!;
     }
-    for (let i = 0; i < size; i++) if (ring[i] === NO_RECORD) ring[i] = new PacketRecord();
     this.#ring = ring;
     this.#mask = size - 1;
   }
 }
 
 const NO_RECORD = new PacketRecord();
+
+/** Records that nobody uses, of all connections; enough for the busiest of them. */
+const POOL: PacketRecord[] = [];
+const MAX_POOLED = 4096;
