@@ -88,6 +88,10 @@ export interface CryptoProvider {
   readonly name: string;
   sha256(...parts: readonly Uint8Array[]): Uint8Array;
   hmacSha256(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array;
+  /** For STUN only, which has nothing better. */
+  hmacSha1(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array;
+  /** For the long-term credentials of TURN only. */
+  md5(...parts: readonly Uint8Array[]): Uint8Array;
   /** A fresh pair when no 32-byte seed is given. */
   signingKey(seed?: Uint8Array): SigningKey;
   /** False also for keys and signatures of the wrong length. */

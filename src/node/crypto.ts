@@ -24,17 +24,10 @@ import type { Aead, CryptoProvider, ExchangeKey, Random, SigningKey } from '../c
 export const nodeCrypto: CryptoProvider = {
   name: 'node',
 
-  sha256(...parts) {
-    const hash = createHash('sha256');
-    for (const part of parts) hash.update(part);
-    return plainView(hash.digest());
-  },
-
-  hmacSha256(key, ...parts) {
-    const hmac = createHmac('sha256', key);
-    for (const part of parts) hmac.update(part);
-    return plainView(hmac.digest());
-  },
+  sha256: (...parts) => digest('sha256', parts),
+  hmacSha256: (key, ...parts) => hmac('sha256', key, parts),
+  hmacSha1: (key, ...parts) => hmac('sha1', key, parts),
+  md5: (...parts) => digest('md5', parts),
 
   signingKey: (seed) => new NodeSigningKey(seed),
 
@@ -51,6 +44,18 @@ export const nodeCrypto: CryptoProvider = {
 
   aead: (key) => new NodeAead(key),
 };
+
+function digest(algorithm: string, parts: readonly Uint8Array[]): Uint8Array {
+  const hash = createHash(algorithm);
+  for (const part of parts) hash.update(part);
+  return plainView(hash.digest());
+}
+
+function hmac(algorithm: string, key: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
+  const code = createHmac(algorithm, key);
+  for (const part of parts) code.update(part);
+  return plainView(code.digest());
+}
 
 const POOL_BYTES = 1024;
 

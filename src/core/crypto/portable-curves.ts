@@ -10,6 +10,8 @@ export function portableCrypto(base: CryptoProvider, random: Random): CryptoProv
     name: 'tweetnacl',
     sha256: (...parts) => base.sha256(...parts),
     hmacSha256: (key, ...parts) => base.hmacSha256(key, ...parts),
+    hmacSha1: (key, ...parts) => base.hmacSha1(key, ...parts),
+    md5: (...parts) => base.md5(...parts),
     aead: (key) => base.aead(key),
     signingKey: (seed) => new PortableSigningKey(seed ?? freshSecret(random)),
     exchangeKey: (privateKey) =>

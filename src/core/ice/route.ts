@@ -14,10 +14,24 @@ export interface Relay {
   wrap(bytes: Uint8Array, length: number, remote: NetAddress): number;
 }
 
-/** Immutable; a new one is made when another pair of candidates is selected. */
+/** What a `Route` is made of. */
+export interface RouteParts {
+  readonly remote: NetAddress;
+  readonly to: NetAddress;
+  readonly relay: Relay | undefined;
+  /** The peer as `relay` knows it. */
+  readonly peer: NetAddress;
+  readonly kind: RouteKind;
+  readonly isLan: boolean;
+  readonly rttUs: number;
+}
+
+/** Immutable; a new one is made when another pair of candidates is selected. Addresses are as the port writes them. */
 export class Route {
   /** The peer's address: that of its NAT or of its TURN server, if it is behind one. */
   readonly remote: NetAddress;
+  /** Where wrapped datagrams are to be sent: the peer, or our TURN server. */
+  readonly to: NetAddress;
   /** Our TURN server, if the route goes through one. */
   readonly relay: Relay | undefined;
   readonly kind: RouteKind;
@@ -25,22 +39,20 @@ export class Route {
   readonly isLan: boolean;
   /** As measured by the check that led to this route. */
   readonly rttUs: number;
+  readonly #peer: NetAddress;
 
-  constructor(remote: NetAddress, relay: Relay | undefined, kind: RouteKind, isLan: boolean, rttUs: number) {
-    this.remote = remote;
-    this.relay = relay;
-    this.kind = kind;
-    this.isLan = isLan;
-    this.rttUs = rttUs;
+  constructor(parts: RouteParts) {
+    this.remote = parts.remote;
+    this.to = parts.to;
+    this.relay = parts.relay;
+    this.kind = parts.kind;
+    this.isLan = parts.isLan;
+    this.rttUs = parts.rttUs;
+    this.#peer = parts.peer;
   }
 
-  /** Where wrapped datagrams are to be sent. */
-  get to(): NetAddress {
-    return this.relay === undefined ? this.remote : this.relay.server;
-  }
-
-  /** Makes `bytes[0..length)` ready to be sent to `to`, in place; returns the new length. Straight routes add nothing. */
+  /** Makes `bytes[0..length)` ready to be sent to `to`, in place; returns the new length: the same if it is straight. */
   wrap(bytes: Uint8Array, length: number): number {
-    return this.relay === undefined ? length : this.relay.wrap(bytes, length, this.remote);
+    return this.relay === undefined ? length : this.relay.wrap(bytes, length, this.#peer);
   }
 }
