@@ -134,7 +134,7 @@ describe('the documents', () => {
 
   it('show the payload that really is sent', () => {
     const delivery = new Delivery(
-      { sendBufferBytes: 1000, nagleUs: 0 },
+      { sendBufferBytes: 1000, nagleUs: 0, redundantSends: 0 },
       { recvBufferBytes: 1000, recvBufferMessages: 1, recvMaxMessageBytes: 1000, recvMaxSegmentsPerPacket: 1 },
     );
     const writer = new FrameWriter(new Uint8Array(100));

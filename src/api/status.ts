@@ -46,6 +46,9 @@ export interface ConnectionStatus {
   readonly packetsLost: number;
   readonly packetsOutOfOrder: number;
   readonly packetsDuplicate: number;
+  /** Reliable segments sent again before their fate was known, and their bytes; see `redundantSends`. */
+  readonly redundantSegmentsSent: number;
+  readonly redundantBytesSent: number;
   /** The lanes of our sending side, by number. */
   readonly lanes: readonly LaneStatus[];
 }
@@ -93,6 +96,8 @@ export function statusOf(connection: Connection, nowUs: number): ConnectionStatu
     packetsLost: stats.window.lost,
     packetsOutOfOrder: stats.window.outOfOrder,
     packetsDuplicate: stats.window.duplicates,
+    redundantSegmentsSent: delivery.redundantSegments,
+    redundantBytesSent: delivery.redundantBytes,
     lanes,
   };
 }

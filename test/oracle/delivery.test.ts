@@ -41,11 +41,11 @@ class Side {
   readonly #random: SeededRandom;
   readonly #writer = new FrameWriter(new Uint8Array(1500));
 
-  constructor(random: SeededRandom, nowUs: number) {
+  constructor(random: SeededRandom, redundantSends: number, nowUs: number) {
     this.#random = random;
     const receive = { recvBufferBytes: 60_000, recvBufferMessages: 50, recvMaxMessageBytes: 50_000 };
     this.delivery = new Delivery(
-      { sendBufferBytes: 100_000, nagleUs: 5_000 },
+      { sendBufferBytes: 100_000, nagleUs: 5_000, redundantSends },
       { ...receive, recvMaxSegmentsPerPacket: 1300 },
     );
     this.delivery.configureLanes(LANES);
@@ -116,10 +116,10 @@ function onLane(lane: number, texts: readonly string[]): readonly string[] {
   return texts.filter((text) => text.startsWith(`${lane} `));
 }
 
-function run(seed: number, weather: Weather): void {
+function run(seed: number, weather: Weather, redundantSends: number): void {
   const random = new SeededRandom(seed);
   let nowUs = 1_000_000;
-  const [a, b] = [new Side(random, nowUs), new Side(random, nowUs)];
+  const [a, b] = [new Side(random, redundantSends, nowUs), new Side(random, redundantSends, nowUs)];
   const step = (isBusy: boolean) => {
     nowUs += STEP_US;
     for (const [side, peer] of [
@@ -156,11 +156,14 @@ describe('two sides of delivery', () => {
     'a network that loses a third': { lossShare: 0.33, repeatShare: 0, delayUs: 20_000, jitterUs: 1_000 },
   };
   for (const [name, weather] of Object.entries(weathers)) {
-    it(`bring every reliable message over ${name}, in order and once`, () => {
-      fc.assert(
-        fc.property(fc.integer(), (seed) => run(seed, weather)),
-        RUN,
-      );
-    });
+    for (const redundantSends of [0, 1, 3]) {
+      const how = redundantSends === 0 ? '' : `, each in up to ${redundantSends} packets more`;
+      it(`bring every reliable message over ${name}, in order and once${how}`, () => {
+        fc.assert(
+          fc.property(fc.integer(), (seed) => run(seed, weather, redundantSends)),
+          RUN,
+        );
+      });
+    }
   }
 });

@@ -119,7 +119,7 @@ function storePiece(
 
 /** One sender and its peer. */
 class Link {
-  readonly sender = new Sender({ sendBufferBytes: 100_000, nagleUs: 5_000 });
+  readonly sender: Sender;
   readonly peer: ByteMapPeer;
   readonly sent: Message[] = [];
   nowUs = 1_000_000;
@@ -132,6 +132,7 @@ class Link {
 
   constructor(random: SeededRandom, laneCount: number) {
     this.#random = random;
+    this.sender = new Sender({ sendBufferBytes: 100_000, nagleUs: 5_000, redundantSends: random.below(3) });
     const lane = () => ({ priority: random.below(2), weight: 1 + random.below(10) });
     this.peer = new ByteMapPeer(laneCount);
     this.sender.configureLanes(Array.from({ length: laneCount }, lane));
@@ -164,7 +165,7 @@ class Link {
     writer.begin();
     const space = this.#random.below(3) === 0 ? 60 + this.#random.below(200) : FULL_PACKET_BYTES;
     const streamBytesBefore = this.#streamBytes;
-    const planned = sender.plan(space, MAX_SEGMENT_BYTES, this.nowUs);
+    const planned = sender.plan(space, MAX_SEGMENT_BYTES, this.nowUs, this.#random.below(2_000));
     if (planned > space) expect.fail(`${planned} bytes are planned for a room of ${space}`);
     if (planned > 0) sender.write(writer, record);
     if (writer.pos !== planned) expect.fail(`${planned} bytes were planned, ${writer.pos} written`);
@@ -204,8 +205,9 @@ class Link {
         inFlight: lane.inFlightBytes,
         lost: lane.lostBytes,
         lostSegments: lane.lostSegments,
+        segmentsToCopy: lane.segmentsToCopy,
       }).to.deep.equal(sums);
-      for (const name of Object.keys(sums) as (keyof typeof sums)[]) total[name] += sums[name];
+      for (const name of Object.keys(total) as (keyof typeof total)[]) total[name] += sums[name];
     }
     expect(this.sender.undeliveredBytes).to.equal(total.pendingReliable + total.inFlight + total.lost);
     expect(this.sender.pendingBytes).to.equal(total.pendingReliable + total.pendingUnreliable);
@@ -219,7 +221,7 @@ class Link {
 
 /** What the accounts of a lane must come to. */
 function sumsOf(lane: SendLane) {
-  const sums = { pendingReliable: 0, pendingUnreliable: 0, inFlight: 0, lost: 0, lostSegments: 0 };
+  const sums = { pendingReliable: 0, pendingUnreliable: 0, inFlight: 0, lost: 0, lostSegments: 0, segmentsToCopy: 0 };
   for (let at = lane.queue.head; at < lane.queue.tail; at++) {
     const message = lane.queue.at(at)!;
     const rest = message.totalBytes - message.sentBytes;
@@ -228,12 +230,14 @@ function sumsOf(lane: SendLane) {
   }
   let position = lane.ackedEnd;
   for (let at = lane.segments.head; at < lane.segments.tail; at++) {
-    const { state, start, end } = lane.segments.at(at)!;
+    const { state, start, end, copiesLeft } = lane.segments.at(at)!;
     if (start !== position) expect.fail(`segments leave out the stream bytes from ${position} to ${start}`);
     position = end;
     if (state === SegmentState.InFlight) sums.inFlight += end - start;
     if (state === SegmentState.Lost) sums.lost += end - start;
     if (state === SegmentState.Lost) sums.lostSegments++;
+    if (copiesLeft > 0) sums.segmentsToCopy++;
+    if (copiesLeft > 0 && state !== SegmentState.InFlight) expect.fail('only what is in flight goes again unasked');
   }
   expect(position).to.equal(lane.streamEnd);
   return sums;

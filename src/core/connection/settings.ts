@@ -17,6 +17,7 @@ export function dataPathSettings(config: ConfigScope): DataPathSettings {
   return {
     sendBufferBytes: config.get('sendBufferSize'),
     nagleUs: config.get('nagleTime'),
+    redundantSends: config.get('redundantSends'),
     recvBufferBytes: config.get('recvBufferSize'),
     recvBufferMessages: config.get('recvBufferMessages'),
     recvMaxMessageBytes: config.get('recvMaxMessageSize'),

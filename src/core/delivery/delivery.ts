@@ -106,6 +106,14 @@ export class Delivery implements FrameSink {
     return this.#sender.lanes.some((lane) => lane.segments.length > 0);
   }
 
+  /** Reliable segments that went again before they were known to be lost, and their bytes. */
+  get redundantSegments(): number {
+    return this.#sender.redundantSegments;
+  }
+  get redundantBytes(): number {
+    return this.#sender.redundantBytes;
+  }
+
   get sendLanes(): Sender['lanes'] {
     return this.#sender.lanes;
   }
@@ -169,7 +177,8 @@ export class Delivery implements FrameSink {
     let dataBytes = 0;
     if (this.bucket.isOpen) {
       const reserved = this.acks.plan(nowUs, space, false);
-      dataBytes = this.#sender.plan(space - reserved, this.#fullPacketBytes - SEGMENT_RESERVE_BYTES, nowUs);
+      const credit = this.bucket.creditBytes - SEGMENT_RESERVE_BYTES;
+      dataBytes = this.#sender.plan(space - reserved, this.#fullPacketBytes - SEGMENT_RESERVE_BYTES, nowUs, credit);
     }
     this.acks.plan(nowUs, Math.max(ACK_HEADER_BYTES, space - dataBytes), true);
     this.acks.write(writer, nowUs);

@@ -13,6 +13,8 @@ import { SendLane, type SentSegment } from './send-lane.ts';
 /** A message is not split for less than this. */
 const MIN_SPLIT_BYTES = 16;
 const SIZE_BYTE = 1;
+/** Lane selection, header and size of a segment at their longest. */
+export const MAX_SEGMENT_OVERHEAD = 12;
 /** Not worth looking for something that fits. */
 const MIN_RETRANSMISSION_SPACE = 2;
 const MIN_MESSAGE_SPACE = 4;
@@ -77,6 +79,16 @@ export class PacketPlan {
     part.contextEnd = segment.end;
     this.#left -= header + size + SIZE_BYTE;
     return true;
+  }
+
+  /**
+   * Adds a segment that may not be lost, if it fits, `keepBytes` remain for others, and it lies behind what the packet
+   * has of its lane: positions only go up.
+   */
+  addCopy(segment: SentSegment, keepBytes: number): boolean {
+    const size = segment.end - segment.start;
+    if (size + MAX_SEGMENT_OVERHEAD + keepBytes > this.#left) return false;
+    return segment.start >= this.#partOf(segment.lane).contextEnd && this.addRetransmission(segment);
   }
 
   /** Adds the rest of a lane's first unserved message, or as much as fits. False: the packet is full. */

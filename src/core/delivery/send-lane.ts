@@ -24,6 +24,10 @@ export class SentSegment {
   state: SegmentState = SegmentState.InFlight;
   /** The packet that carried it last. */
   packetNumber = 0;
+  /** When it went last. */
+  sentAtUs = 0;
+  /** In so many more packets it may go before its fate is known. */
+  copiesLeft = 0;
   /** How many packet records still point here. */
   references = 0;
 }
@@ -54,6 +58,9 @@ export class SendLane {
   #lastReliableNumber = 0;
   /** No lost segment has a lower sequence. */
   #lostFrom = 0;
+  /** Segments in flight that are to go again unasked; none has a lower sequence than `#copyFrom`. */
+  segmentsToCopy = 0;
+  #copyFrom = 0;
   #header = EMPTY_BYTES;
   readonly #receipts: Receipt[];
 
@@ -190,11 +197,46 @@ export class SendLane {
     segment.state = SegmentState.InFlight;
     segment.packetNumber = packetNumber;
     segment.references = 0;
+    segment.copiesLeft = 0;
     segment.sequence = this.segments.push(segment);
+  }
+
+  /** It went at `nowUs` and is to go in `copies` more packets. */
+  planCopies(segment: SentSegment, copies: number, nowUs: number): void {
+    if (segment.copiesLeft === 0) this.segmentsToCopy++;
+    segment.copiesLeft = copies;
+    segment.sentAtUs = nowUs;
+    if (segment.sequence < this.#copyFrom) this.#copyFrom = segment.sequence;
+  }
+
+  /** A copy went with `packetNumber`: only if that is lost, too, the segment is. */
+  markCopied(segment: SentSegment, packetNumber: number, nowUs: number): void {
+    segment.packetNumber = packetNumber;
+    segment.sentAtUs = nowUs;
+    if (--segment.copiesLeft === 0) this.segmentsToCopy--;
+  }
+
+  dropCopies(segment: SentSegment): void {
+    if (segment.copiesLeft > 0) this.segmentsToCopy--;
+    segment.copiesLeft = 0;
+  }
+
+  /** The first segment to copy at or behind `sequence`, in stream order. */
+  nextToCopy(sequence: number): SentSegment | undefined {
+    if (this.segmentsToCopy === 0) return undefined;
+    const from = Math.max(sequence, this.#copyFrom, this.segments.head);
+    for (let at = from; at < this.segments.tail; at++) {
+      const segment = this.segments.at(at)!;
+      if (segment.copiesLeft === 0) continue;
+      if (sequence <= this.#copyFrom) this.#copyFrom = at;
+      return segment;
+    }
+    return undefined;
   }
 
   markLost(segment: SentSegment): void {
     segment.state = SegmentState.Lost;
+    this.dropCopies(segment);
     this.lostSegments++;
     this.lostBytes += segment.end - segment.start;
     this.inFlightBytes -= segment.end - segment.start;
@@ -224,6 +266,7 @@ export class SendLane {
   markAcked(segment: SentSegment): void {
     if (segment.state === SegmentState.Lost) this.#forgetLoss(segment);
     else this.inFlightBytes -= segment.end - segment.start;
+    this.dropCopies(segment);
     segment.state = SegmentState.Acked;
   }
 

@@ -13,8 +13,8 @@ import {
   type OutgoingMessage,
   type Receipt,
 } from './message.ts';
-import { PacketPlan } from './packet-plan.ts';
-import { SendLane } from './send-lane.ts';
+import { MAX_SEGMENT_OVERHEAD, PacketPlan } from './packet-plan.ts';
+import { SegmentState, SendLane, type SentSegment } from './send-lane.ts';
 import type { PacketRecord } from './sent-packets.ts';
 
 /** Why a message was not taken. */
@@ -24,10 +24,16 @@ export type Refusal = 'messageTooLarge' | 'noSuchLane' | 'sendBufferFull';
 export interface SendSettings {
   sendBufferBytes: number;
   nagleUs: number;
+  /** In how many later packets reliable data goes again before its fate is known. */
+  redundantSends: number;
 }
 
 /** Bounds our memory of sent data when nothing is acknowledged. More than 100 MB/s times a long round trip. */
 const MAX_UNACKED_BYTES = 32 * 1024 * 1024;
+/** With more reliable data than this on its way nobody waits for one small message. */
+const THIN_STREAM_BYTES = 16 * 1024;
+/** A copy that no other packet took along goes by itself after this long: some more than a tick at 60 Hz. */
+const COPY_DELAY_US = 25_000;
 /** Working space for the packet at hand, from `plan` to `write`; shared by all connections. */
 const PLAN = new PacketPlan();
 
@@ -36,12 +42,17 @@ export class Sender {
   readonly flight = new InFlight();
   /** Fates of messages that wanted to know; emptied by their owner. */
   readonly receipts: Receipt[] = [];
+  /** What went again before it was known to be lost. */
+  redundantSegments = 0;
+  redundantBytes = 0;
   #lanes: readonly SendLane[] = [];
   readonly #scheduler = new LaneScheduler();
   #laneOptions: readonly LaneOptions[] = [];
   /** Messages numbered up to here, per lane order of arrival, no longer wait for company. */
   #flushedAtUs = LONG_AGO;
   #nowUs = 0;
+  /** Copies that a segment sent now is to have. */
+  #copies = 0;
 
   constructor(settings: SendSettings) {
     this.settings = settings;
@@ -119,6 +130,8 @@ export class Sender {
     for (let i = 0; i < this.#lanes.length; i++) {
       const lane = this.#lanes[i]!;
       if (lane.lostSegments > 0) due = Math.min(due, this.flight.probeAtUs);
+      const copy = lane.nextToCopy(0);
+      if (copy !== undefined) due = Math.min(due, copy.sentAtUs + COPY_DELAY_US);
       const first = lane.queue.peek();
       if (first === undefined || this.#isBlocked(lane, first)) continue;
       pending += lane.pendingReliableBytes + lane.pendingUnreliableBytes;
@@ -135,9 +148,9 @@ export class Sender {
 
   /**
    * Chooses what of the queues goes into the `spaceBytes` of a packet (`write` then writes it). Returns the bytes it
-   * will take, 0 for nothing.
+   * will take, 0 for nothing. Copies only go as far as the rate has `creditBytes` for them.
    */
-  plan(spaceBytes: number, maxSegmentBytes: number, nowUs: number): number {
+  plan(spaceBytes: number, maxSegmentBytes: number, nowUs: number, creditBytes: number): number {
     const plan = PLAN;
     plan.begin(spaceBytes, maxSegmentBytes);
     this.#nowUs = nowUs;
@@ -148,12 +161,37 @@ export class Sender {
         if (!plan.addRetransmission(lost)) return plan.usedBytes;
       }
     }
+    this.#copies = this.#isThin ? this.settings.redundantSends : 0;
+    this.#planCopies(Math.max(0, spaceBytes - creditBytes));
     for (let i = 0; i < order.length; i++) order[i]!.plannedTo = order[i]!.queue.head;
     for (let lane = this.#nextLane(); lane !== undefined; lane = this.#nextLane()) {
       if (!plan.addMessage(lane, this.#firstUnplanned(lane)!)) break;
       lane.plannedTo++;
     }
     return plan.usedBytes;
+  }
+
+  /** So little is on its way that a message counts more than bytes do. */
+  get #isThin(): boolean {
+    const isOn = this.settings.redundantSends > 0 && !this.flight.isStalled;
+    return isOn && this.undeliveredBytes <= THIN_STREAM_BYTES;
+  }
+
+  /** Copies take only room that is left by all new data, and by `keepBytes`. */
+  #planCopies(keepBytes: number): void {
+    let keep = keepBytes;
+    if (this.#copies > 0) {
+      for (const { pendingReliableBytes, pendingUnreliableBytes, queue } of this.#lanes)
+        keep += pendingReliableBytes + pendingUnreliableBytes + queue.length * MAX_SEGMENT_OVERHEAD;
+    }
+    for (let i = 0; i < this.#lanes.length; i++) {
+      const lane = this.#lanes[i]!;
+      for (let copy = lane.nextToCopy(0); copy !== undefined; copy = lane.nextToCopy(copy.sequence + 1)) {
+        if (this.#copies > 0 && PLAN.addCopy(copy, keep)) continue;
+        // Where there is no room for it by now, the stream is not a thin one.
+        if (copy.sentAtUs + COPY_DELAY_US <= this.#nowUs) lane.dropCopies(copy);
+      }
+    }
   }
 
   #nextLane(): SendLane | undefined {
@@ -187,8 +225,7 @@ export class Sender {
         const segment = part.retransmissions[r]!;
         writer.reliableSegment(segment.start, segment.end - segment.start, isLastLane && --left === 0);
         lane.writeStream(writer, segment.start, segment.end);
-        lane.markRetransmitted(segment, record.number);
-        this.flight.attach(record, segment);
+        this.#noteRepeated(lane, segment, record);
       }
       this.#commitMessages(part.messages, part.messageBytes, lane);
       if (part.streamBytes > 0) {
@@ -198,6 +235,7 @@ export class Sender {
         const segment = this.flight.newSegment();
         lane.recordNew(segment, end - part.streamBytes, record.number);
         this.flight.attach(record, segment);
+        if (this.#copies > 0) lane.planCopies(segment, this.#copies, record.sentAtUs);
       }
       for (let m = 0; m < part.messages.length; m++) {
         const message = part.messages[m]!;
@@ -218,6 +256,19 @@ export class Sender {
       }
     }
     plan.clear();
+  }
+
+  /** A lost segment, or the copy of one that may not be. */
+  #noteRepeated(lane: SendLane, segment: SentSegment, record: PacketRecord): void {
+    if (segment.state === SegmentState.Lost) {
+      lane.markRetransmitted(segment, record.number);
+      if (this.#copies > 0) lane.planCopies(segment, this.#copies, record.sentAtUs);
+    } else {
+      lane.markCopied(segment, record.number, record.sentAtUs);
+      this.redundantSegments++;
+      this.redundantBytes += segment.end - segment.start;
+    }
+    this.flight.attach(record, segment);
   }
 
   #commitMessages(messages: readonly OutgoingMessage[], bytes: readonly number[], lane: SendLane): void {

@@ -30,6 +30,11 @@ export class TokenBucket {
     return this.#tokens >= 0;
   }
 
+  /** What may go without making the next packet wait. */
+  get creditBytes(): number {
+    return this.#tokens;
+  }
+
   spend(bytes: number): void {
     this.#tokens -= bytes;
   }

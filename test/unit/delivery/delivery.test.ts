@@ -20,7 +20,7 @@ class Harness {
   constructor(receive: { recvBufferMessages?: number; recvMaxSegmentsPerPacket?: number } = {}) {
     const limits = { recvBufferBytes: 1_048_576, recvBufferMessages: 1000, recvMaxMessageBytes: 524_288 };
     this.delivery = new Delivery(
-      { sendBufferBytes: 524_288, nagleUs: 5 * MS },
+      { sendBufferBytes: 524_288, nagleUs: 5 * MS, redundantSends: 0 },
       { ...limits, recvMaxSegmentsPerPacket: 1300, ...receive },
     );
     this.delivery.fullPacketBytes = FULL_PACKET_BYTES;
