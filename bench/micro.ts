@@ -193,7 +193,7 @@ class Couple {
 
 function newDelivery(): Delivery {
   const delivery = new Delivery(
-    { sendBufferBytes: 524_288, nagleUs: 5000 },
+    { sendBufferBytes: 524_288, nagleUs: 5000, redundantSends: 0 },
     {
       recvBufferBytes: 1_048_576,
       recvBufferMessages: 1000,
