@@ -2,6 +2,7 @@
 // test does to one machine (pull the cable, suspend or kill the process) is done here.
 
 import type { Platform } from '../core/platform.ts';
+import type { Realm, SimulatedNat } from './nat.ts';
 import { type Datagram, type Machine, SimulatedProcess, type Surroundings } from './process.ts';
 
 export interface HostOptions {
@@ -9,20 +10,25 @@ export interface HostOptions {
   readonly addresses?: readonly string[];
   /** What this host's clock shows more than the network's: clocks of different machines never agree. 0 if absent. */
   readonly clockOffsetUs?: number;
+  /** The NAT that it is behind, in whose address space it lives; on the Internet if absent. */
+  readonly behind?: SimulatedNat;
 }
 
 export class SimulatedHost {
   readonly name: string;
   /** For `SimulatedNetwork`. */
   readonly machine: Machine;
+  /** Who has which address around it. For `SimulatedNetwork`. */
+  readonly realm: Realm;
   readonly #startProcess: () => SimulatedProcess;
   #process: SimulatedProcess;
   #isPlugged = true;
 
   /** Made by `SimulatedNetwork.host`. `surroundings` is asked once per process. */
-  constructor(name: string, machine: Machine, surroundings: () => Surroundings) {
+  constructor(name: string, machine: Machine, realm: Realm, surroundings: () => Surroundings) {
     this.name = name;
     this.machine = machine;
+    this.realm = realm;
     this.#startProcess = () => new SimulatedProcess(surroundings());
     this.#process = this.#startProcess();
   }

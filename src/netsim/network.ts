@@ -5,8 +5,10 @@ import { NetworkingError } from '../core/base/errors.ts';
 import { SeededRandom } from '../core/base/random.ts';
 import type { CryptoProvider } from '../core/platform.ts';
 import { VirtualClock } from './clock.ts';
-import { checkConditions, type LinkConditions, type LinkDrop, LinkSimulator, type Passage } from './conditions.ts';
+import { checkConditions, type LinkConditions, type LinkDrop, LinkSimulator } from './conditions.ts';
 import { type HostOptions, SimulatedHost } from './host.ts';
+import { Link, obstacleOn, passageOn, type SimulatedLink } from './link.ts';
+import { type NatBehaviour, type NetworkNode, Realm, routeIn, routeOut, SimulatedNat } from './nat.ts';
 import { isLoopbackHost, parseHost } from './ports.ts';
 import { type Datagram, INTACT, type ReceiveFate, type Surroundings } from './process.ts';
 
@@ -19,8 +21,21 @@ export interface NetworkOptions {
   readonly conditions?: LinkConditions;
 }
 
-/** Why a datagram was not delivered. */
-export type DropReason = LinkDrop | 'partitioned' | 'unplugged' | 'noRoute' | Exclude<ReceiveFate, 'delivered'>;
+export interface NatOptions {
+  /** On the outside, numeric. One that nobody else has if absent. */
+  readonly address?: string;
+  /** The device that it is itself behind, as at a carrier. */
+  readonly behind?: SimulatedNat;
+}
+
+/** Why a datagram was not delivered; `filtered`: a NAT or firewall stopped it. */
+export type DropReason =
+  | LinkDrop
+  | 'partitioned'
+  | 'unplugged'
+  | 'noRoute'
+  | 'filtered'
+  | Exclude<ReceiveFate, 'delivered'>;
 
 /** One datagram whose fate is known. */
 export interface TappedDatagram extends Datagram {
@@ -43,13 +58,6 @@ export interface NetworkStats {
   readonly refused: number;
 }
 
-/** One direction between two hosts. */
-export interface SimulatedLink {
-  readonly conditions: LinkConditions;
-  /** Replaces the conditions; those of the network no longer apply. Throws `InvalidParam` for a value out of range. */
-  set(conditions: LinkConditions): void;
-}
-
 /** Both directions between two hosts. */
 export interface LinkPair {
   readonly there: SimulatedLink;
@@ -64,8 +72,10 @@ export class SimulatedNetwork {
   readonly #crypto: CryptoProvider;
   #conditions: LinkConditions;
   readonly #hosts = new Map<string, SimulatedHost>();
-  readonly #hostByAddress = new Map<string, SimulatedHost>();
-  readonly #links = new Map<SimulatedHost, Map<SimulatedHost, Link>>();
+  /** The Internet. */
+  readonly #public = new Realm();
+  readonly #nats = new Set<string>();
+  readonly #links = new Map<NetworkNode, Map<NetworkNode, Link>>();
   readonly #taps = new Set<(datagram: TappedDatagram) => void>();
   readonly #counts = { sent: 0, duplicated: 0, delivered: 0, refused: 0 };
   readonly #droppedBy: Record<DropReason, number> = { ...NOTHING_DROPPED };
@@ -85,29 +95,47 @@ export class SimulatedNetwork {
     if (!(this.nowUs + clockOffsetUs > 0)) throw invalid(`clockOffsetUs ${clockOffsetUs} makes time negative`);
     if (this.#hosts.has(name)) throw invalid(`there is already a host "${name}"`);
     const number = this.#hosts.size + 1;
-    const addresses = options.addresses ?? [`10.77.${number >> 8}.${number & 0xff}`, `fd77::${number.toString(16)}`];
-    const checked = addresses.map((address) => this.#checkAddress(address));
+    const ipv4 = `10.77.${number >> 8}.${number & 0xff}`;
+    // Routers at home rewrite IPv4 only.
+    const addresses = options.addresses ?? (options.behind ? [ipv4] : [ipv4, `fd77::${number.toString(16)}`]);
+    const realm = options.behind?.inside ?? this.#public;
+    const checked = addresses.map((address) => checkAddress(address, realm));
     if (checked.length === 0) throw invalid(`host "${name}" needs an address`);
 
     let processes = 0;
     const machine = { ...INTACT, addresses: checked, clockOffsetUs };
-    const host: SimulatedHost = new SimulatedHost(name, machine, () => ({
+    const host: SimulatedHost = new SimulatedHost(name, machine, realm, () => ({
       ...this.#services,
       random: this.#randomFor(`process ${processes++} of ${name}`),
       machine,
       transmit: (datagram) => this.#transmit(host, datagram),
     }));
     this.#hosts.set(name, host);
-    for (const address of checked) this.#hostByAddress.set(address, host);
+    for (const address of checked) realm.nodes.set(address, host);
     return host;
+  }
+
+  /**
+   * Adds a device that rewrites addresses; hosts are put behind it by their option `behind`, and so are other devices.
+   * Links lead to its outside address. Throws `InvalidParam` if its name or address is taken.
+   */
+  nat(name: string, behaviour: NatBehaviour, options: NatOptions = {}): SimulatedNat {
+    if (this.#nats.has(name)) throw invalid(`there is already a NAT "${name}"`);
+    const outside = options.behind?.inside ?? this.#public;
+    const address = options.address ?? `203.0.113.${this.#nats.size + 1}`;
+    const nat = new SimulatedNat(name, checkAddress(address, outside), behaviour, outside);
+    outside.nodes.set(nat.address, nat);
+    this.#nats.add(name);
+    return nat;
   }
 
   /** Gives a host other addresses, as a telephone on the move gets. Throws `InvalidParam` like `host`. */
   readdress(host: SimulatedHost, addresses: readonly string[]): void {
-    const checked = addresses.map((address) => this.#checkAddress(address, host));
+    const { nodes } = host.realm;
+    const checked = addresses.map((address) => checkAddress(address, host.realm, host));
     if (checked.length === 0) throw invalid(`host "${host.name}" needs an address`);
-    for (const address of host.addresses) this.#hostByAddress.delete(address);
-    for (const address of checked) this.#hostByAddress.set(address, host);
+    for (const address of host.addresses) nodes.delete(address);
+    for (const address of checked) nodes.set(address, host);
     host.machine.addresses = checked;
   }
 
@@ -121,11 +149,11 @@ export class SimulatedNetwork {
   }
 
   /** The way from one host to another. From a host to itself (loopback) it is perfect until it is `set`. */
-  link(from: SimulatedHost, to: SimulatedHost): SimulatedLink {
+  link(from: NetworkNode, to: NetworkNode): SimulatedLink {
     return this.#link(from, to);
   }
 
-  between(a: SimulatedHost, b: SimulatedHost): LinkPair {
+  between(a: NetworkNode, b: NetworkNode): LinkPair {
     const there = this.#link(a, b);
     const back = this.#link(b, a);
     return {
@@ -139,11 +167,11 @@ export class SimulatedNetwork {
   }
 
   /** Nothing gets through between the two any more, what is under way included. */
-  partition(a: SimulatedHost, b: SimulatedHost): void {
+  partition(a: NetworkNode, b: NetworkNode): void {
     this.#link(a, b).isCut = this.#link(b, a).isCut = true;
   }
 
-  heal(a: SimulatedHost, b: SimulatedHost): void {
+  heal(a: NetworkNode, b: NetworkNode): void {
     this.#link(a, b).isCut = this.#link(b, a).isCut = false;
   }
 
@@ -245,15 +273,18 @@ export class SimulatedNetwork {
     };
   }
 
-  #transmit(sender: SimulatedHost, datagram: Datagram): void {
+  #transmit(sender: SimulatedHost, sent: Datagram): void {
     this.#counts.sent++;
-    const { address } = datagram.to;
-    const receiver = isLoopbackHost(address) ? sender : this.#hostByAddress.get(address);
-    if (!receiver) {
-      this.#finish(datagram, 'noRoute');
+    const hop = isLoopbackHost(sent.to.address)
+      ? { node: sender, from: sent.from, to: sent.to }
+      : routeOut(sender.realm, sent.from, sent.to, this.nowUs);
+    if ('drop' in hop) {
+      this.#finish(sent, hop.drop);
       return;
     }
-    const link = this.#link(sender, receiver);
+    const { node, from, to } = hop;
+    const datagram = { ...sent, from, to };
+    const link = this.#link(sender, node);
     const passage = passageOn(link, datagram.bytes.length, this.nowUs);
     if ('drop' in passage) {
       this.#finish(datagram, passage.drop);
@@ -271,8 +302,12 @@ export class SimulatedNetwork {
 
   #arrive(link: Link, datagram: Datagram): void {
     const obstacle = obstacleOn(link);
+    const hop = routeIn({ node: link.to, from: datagram.from, to: datagram.to }, this.nowUs);
     if (obstacle) this.#finish(datagram, obstacle);
-    else link.to.receive(datagram);
+    else if ('drop' in hop) this.#finish(datagram, hop.drop);
+    else if (hop.node instanceof SimulatedNat) this.#finish(datagram, 'noPort');
+    else if (hop.node !== link.to && !hop.node.isPlugged) this.#finish(datagram, 'unplugged');
+    else hop.node.receive({ ...datagram, from: hop.from, to: hop.to });
   }
 
   #finish(datagram: Datagram, fate: 'delivered' | DropReason): void {
@@ -281,23 +316,14 @@ export class SimulatedNetwork {
     for (const tap of this.#taps) tap({ ...datagram, bytes: datagram.bytes.slice(), atUs: this.nowUs, fate });
   }
 
-  #link(from: SimulatedHost, to: SimulatedHost): Link {
+  #link(from: NetworkNode, to: NetworkNode): Link {
     const known = this.#links.get(from)?.get(to);
     if (known) return known;
     const random = this.#randomFor(`link from ${from.name} to ${to.name}`);
     const link = new Link(from, to, new LinkSimulator(random, from === to ? {} : this.#conditions));
-    const links = this.#links.get(from) ?? new Map<SimulatedHost, Link>();
+    const links = this.#links.get(from) ?? new Map<NetworkNode, Link>();
     this.#links.set(from, links.set(to, link));
     return link;
-  }
-
-  /** `host` may have it already. */
-  #checkAddress(text: string, host?: SimulatedHost): string {
-    const address = parseHost(text);
-    if (!address || address.isAny || address.isLoopback) throw invalid(`"${text}" cannot be the address of a host`);
-    const owner = this.#hostByAddress.get(address.host);
-    if (owner && owner !== host) throw invalid(`${text} is an address of host "${owner.name}"`);
-    return address.host;
   }
 
   /** Depends on nothing but the seed and the name: one more host does not change what happens to the others. */
@@ -313,44 +339,18 @@ const NOTHING_DROPPED: Readonly<Record<DropReason, number>> = {
   partitioned: 0,
   unplugged: 0,
   noRoute: 0,
+  filtered: 0,
   noPort: 0,
   receiveBufferFull: 0,
 };
 
-class Link implements SimulatedLink {
-  readonly from: SimulatedHost;
-  readonly to: SimulatedHost;
-  readonly simulator: LinkSimulator;
-  /** Whether it has conditions of its own. */
-  isOwn: boolean;
-  isCut = false;
-
-  constructor(from: SimulatedHost, to: SimulatedHost, simulator: LinkSimulator) {
-    this.from = from;
-    this.to = to;
-    this.simulator = simulator;
-    this.isOwn = from === to;
-  }
-
-  get conditions(): LinkConditions {
-    return this.simulator.conditions;
-  }
-
-  set(conditions: LinkConditions): void {
-    this.simulator.set(conditions);
-    this.isOwn = true;
-  }
-}
-
-function passageOn(link: Link, lengthBytes: number, nowUs: number): Passage | { readonly drop: DropReason } {
-  const obstacle = obstacleOn(link);
-  return obstacle ? { drop: obstacle } : link.simulator.transmit(lengthBytes, nowUs);
-}
-
-/** Asked when a datagram leaves and again when it arrives. */
-function obstacleOn({ from, to, isCut }: Link): DropReason | undefined {
-  if (isCut) return 'partitioned';
-  return from === to || (from.isPlugged && to.isPlugged) ? undefined : 'unplugged';
+/** As `IpAddress.host` prints it. `host` may have it already. */
+function checkAddress(text: string, realm: Realm, host?: SimulatedHost): string {
+  const address = parseHost(text);
+  if (!address || address.isAny || address.isLoopback) throw invalid(`"${text}" cannot be the address of a host`);
+  const owner = realm.nodes.get(address.host);
+  if (owner && owner !== host) throw invalid(`${text} is an address of host "${owner.name}"`);
+  return address.host;
 }
 
 // Each `await` of native code costs one turn, an async function up to three; this is deep enough for a chain of several
