@@ -2,16 +2,43 @@
 
 export type { OutgoingBatchMessage, SendResult } from './api/batch.ts';
 export {
+  type CertificateAuthority,
+  type CertificateVerdict,
+  createCA,
+  generateKeyPair,
+  type IssuedCertificate,
+  type IssueOptions,
+  issueAuthority,
+  issueCertificate,
+  readCertificate,
+  type ValidityOptions,
+  type VerifyCertificateOptions,
+  verifyCertificate,
+} from './api/certificates.ts';
+export {
   type CloseOptions,
   type CloseResult,
   Connection,
   type ConnectionEvents,
 } from './api/connection.ts';
 export { ConnectionError } from './api/connection-error.ts';
+export {
+  type AllowWithoutAuth,
+  type CredentialInput,
+  type CredentialOptions,
+  Credentials,
+  type CredentialsEvents,
+} from './api/credentials.ts';
 export type { Diagnosis, DiagnosisFacts, DiagnosisKind } from './api/explain.ts';
 export type { FakeNetworkCounts, TracedPacket } from './api/fake-network.ts';
 export type { LaneStream } from './api/lane-stream.ts';
-export { IncomingConnection, type ListenOptions, ListenSocket, type ListenSocketEvents } from './api/listen-socket.ts';
+export {
+  type ClientRefusal,
+  IncomingConnection,
+  type ListenOptions,
+  ListenSocket,
+  type ListenSocketEvents,
+} from './api/listen-socket.ts';
 export { LOG_LEVELS, type LogEntry, type LogLevel, type LogOptions } from './api/log.ts';
 export {
   type ConnectAndWaitOptions,
@@ -19,6 +46,7 @@ export {
   Networking,
   type NetworkingOptions,
 } from './api/networking.ts';
+export type { CheckFailure, PeerCertificate, PeerVerdict } from './api/peer-certificate.ts';
 export { type GroupMessage, PollGroup, type PollGroupEvents } from './api/poll-group.ts';
 export type { SendOptions } from './api/sending.ts';
 export type { SocketPairOptions } from './api/socket-pair.ts';
@@ -26,6 +54,9 @@ export type { ConnectionStatus, LaneStatus } from './api/status.ts';
 export { IpAddress } from './core/base/address.ts';
 export { ERROR_RESULTS, type ErrorCode, NetworkingError } from './core/base/errors.ts';
 export { Identity } from './core/base/identity.ts';
+export type { CertificateDetails } from './core/certs/certificate.ts';
+export type { KeyPair } from './core/certs/issue.ts';
+export type { RefusalKind } from './core/certs/verify.ts';
 export { parseConfigValue } from './core/config/conversion.ts';
 export { ConfigScope } from './core/config/scope.ts';
 export {

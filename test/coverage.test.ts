@@ -56,7 +56,6 @@ const IDENTITY_CALLS = `
 const REASONS = [
   'P2P: planned',
   'messages API: planned',
-  'certificates at run time: planned',
   "needs Valve's relay network",
   "needs Valve's hosted servers",
   "needs Valve's FakeIP service",

@@ -79,6 +79,15 @@ describe('examples', function () {
     expect(served.reduce((sum, each) => sum + each)).to.equal(32);
   });
 
+  it('tickets lets in who has one, and nobody else', async () => {
+    expect((await run('tickets')).toSorted()).to.deep.equal([
+      'alice is sure to talk to str:game-server',
+      'mallory: 5003',
+      'str:alice plays',
+      'str:alice stays out: the certificate is not signed, and unsigned ones are not allowed',
+    ]);
+  });
+
   it('bot-swarm brings every reliable message of fifty bots through the loss', async () => {
     const lines = await run('bot-swarm');
     expect(lines[0]).to.equal('50 of 50 bots are in');

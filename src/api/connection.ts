@@ -16,6 +16,7 @@ import { describe, shortDescription } from './describe.ts';
 import type { Driver } from './driver.ts';
 import { type Diagnosis, explain } from './explain.ts';
 import { type LaneStream, LaneStreams } from './lane-stream.ts';
+import { type PeerCertificate, peerCertificate } from './peer-certificate.ts';
 import { checkLanes, outgoingOptions, payloadOf, refusalError, type SendOptions } from './sending.ts';
 import { type ConnectionStatus, connectionStatus } from './status.ts';
 
@@ -139,6 +140,10 @@ export class Connection
   }
   get remoteAddress(): IpAddress {
     return this.#core.info.remoteAddress;
+  }
+  /** What the peer showed, and whether an authority vouches for it; undefined until then. */
+  get remoteCertificate(): PeerCertificate | undefined {
+    return peerCertificate(this.#core, this.#driver.platform.crypto);
   }
   /** The connection's own configuration values; those it does not set come from the listen socket or the instance. */
   get config(): ConfigScope {

@@ -10,10 +10,20 @@ import type { AdmissionHook } from '../core/endpoint/admission.ts';
 import type { Endpoint } from '../core/endpoint/endpoint.ts';
 import { DEFAULT_LIMITS, type ListenLimits, type StrangerStats } from '../core/endpoint/gate.ts';
 import type { Listener } from '../core/endpoint/listener.ts';
-import type { Member } from '../core/endpoint/member.ts';
+import type { Member, Refusal } from '../core/endpoint/member.ts';
 import type { Platform } from '../core/platform.ts';
 import type { CloseOptions, Connection } from './connection.ts';
+import type { AllowWithoutAuth } from './credentials.ts';
 import type { Driver } from './driver.ts';
+import {
+  type AnyRefusalKind,
+  askApplication,
+  type CheckResult,
+  type PeerCertificate,
+  type PeerVerdict,
+} from './peer-certificate.ts';
+
+const CHECK_TIMEOUT_MS = 5_000;
 
 export interface ListenOptions {
   /** Numeric address to bind. Default: `::`, which takes IPv4 too. */
@@ -34,6 +44,15 @@ export interface ListenOptions {
   readonly admit?: AdmissionHook;
   /** What strangers may cost. The defaults do not get in the way of an ordinary server. */
   readonly limits?: ListenLimits;
+  /**
+   * Looks at each client whose credentials are acceptable, before it is accepted or `connection` is told of it; may take
+   * its time. `remoteCertificate` of the connection is what it showed.
+   */
+  readonly check?: (incoming: IncomingConnection) => PeerVerdict | Promise<PeerVerdict>;
+  /** A client is turned away when `check` takes longer. Default: 5000. */
+  readonly checkTimeoutMs?: number;
+  /** As for the instance. */
+  readonly allowWithoutAuth?: AllowWithoutAuth;
   /** Values for this socket and, unless they set their own, its connections. */
   readonly config?: ConnectionConfigOptions;
 }
@@ -44,8 +63,18 @@ export interface ListenSocketEvents {
    * turned away after `timeoutInitial`, and its connection closed for you.
    */
   connection: [incoming: IncomingConnection];
+  /**
+   * A client was ignored because of its credentials, or turned away by `check`. It asks again twice a second, and each
+   * time counts; no more than ten in a second are told.
+   */
+  refused: [refusal: ClientRefusal];
   /** `close` was called. */
   close: [];
+}
+
+/** Why a client was not let in. */
+export interface ClientRefusal extends Omit<Refusal, 'kind'> {
+  readonly kind: AnyRefusalKind;
 }
 
 /** A client that waits for our answer. */
@@ -66,6 +95,10 @@ export class IncomingConnection {
   /** Who the client says it is. */
   get remoteIdentity(): Identity {
     return this.#member.connection.identity!;
+  }
+  /** What it showed, and whether an authority vouches for it. */
+  get remoteCertificate(): PeerCertificate | undefined {
+    return this.connection.remoteCertificate;
   }
   /** Where its packets come from. */
   get remoteAddress(): IpAddress {
@@ -111,17 +144,17 @@ export class ListenSocket
   readonly #listener: Listener;
   readonly #endpoint: Endpoint;
   readonly #driver: Driver;
-  readonly #autoAccept: boolean;
+  readonly #options: ListenOptions;
   readonly #unanswered = new Set<IncomingConnection>();
   #gone: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
 
   /** @internal */
-  constructor(listener: Listener, endpoint: Endpoint, driver: Driver, autoAccept: boolean) {
+  constructor(listener: Listener, endpoint: Endpoint, driver: Driver, options: ListenOptions) {
     super();
     this.#listener = listener;
     this.#endpoint = endpoint;
     this.#driver = driver;
-    this.#autoAccept = autoAccept;
+    this.#options = options;
   }
 
   /** Where clients reach it. */
@@ -131,6 +164,10 @@ export class ListenSocket
   /** Values for its connections, unless they set their own; what it does not set comes from the instance. */
   get config(): ConfigScope {
     return this.#listener.config;
+  }
+  /** Requests that were ignored because of their credentials; clients ask twice a second. */
+  get refusedCount(): number {
+    return this.#listener.refusedCount;
   }
   /** Connections that came in here, in any state, those still saying goodbye included. */
   get connectionCount(): number {
@@ -196,13 +233,36 @@ export class ListenSocket
 
   /** @internal */
   onIncoming(incoming: IncomingConnection): void {
-    this.#unanswered.add(incoming);
     incoming.connection.once('state', ({ to }) => {
       this.#unanswered.delete(incoming);
       if (to !== 'Connected') incoming.release();
     });
+    const { check, checkTimeoutMs = CHECK_TIMEOUT_MS } = this.#options;
+    if (check === undefined) this.#offer(incoming);
+    else
+      askApplication(
+        () => check(incoming),
+        checkTimeoutMs,
+        this.#driver.platform,
+        (failure) => {
+          if (incoming.connection.state !== 'Connecting') return;
+          if (failure === undefined) this.#offer(incoming);
+          else this.#turnAway(incoming, failure);
+        },
+      );
+  }
+
+  #turnAway(incoming: IncomingConnection, { kind, end, detail }: CheckResult): void {
+    incoming.reject(end);
+    const { remoteIdentity, remoteAddress } = incoming;
+    const { endReason: reason } = incoming.connection.info;
+    this.emit('refused', { kind, reason, detail, remoteIdentity, remoteAddress, untold: 0 });
+  }
+
+  #offer(incoming: IncomingConnection): void {
+    this.#unanswered.add(incoming);
     // A client that could not be let in is nobody's to look after.
-    if (this.#autoAccept && incoming.accept().state !== 'Connected') incoming.reject();
+    if (this.#options.autoAccept === true && incoming.accept().state !== 'Connected') incoming.reject();
     else this.emit('connection', incoming);
   }
 

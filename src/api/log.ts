@@ -2,12 +2,16 @@
 // configuration values `logLevel…` ask for them. Spec: 05 §5.5 "SetDebugOutputFunction", 06 §6.2 ids 13 – 17.
 
 import type { IpAddress } from '../core/base/address.ts';
+import type { CertificateDetails } from '../core/certs/certificate.ts';
 import type { ConfigName } from '../core/config/values.ts';
 import { endReasonName } from '../core/connection/end-reason.ts';
 import { isVisibleChange, type StateChange } from '../core/connection/info.ts';
+import { allowWithoutAuth } from '../core/connection/key-exchange.ts';
 import type { Member } from '../core/endpoint/member.ts';
 import type { Platform } from '../core/platform.ts';
 import type { Connection } from './connection.ts';
+import type { Credentials } from './credentials.ts';
+import type { ClientRefusal } from './listen-socket.ts';
 
 /** GNS's numbers; a level includes those below. */
 export const LOG_LEVELS = {
@@ -96,9 +100,10 @@ export class Log {
     this.#platform = platform;
   }
 
-  #say(level: LogLevel, connection: Connection, text: string): void {
+  #say(level: LogLevel, connection: Connection | undefined, text: string): void {
     if (LOG_LEVELS[level] > LOG_LEVELS[this.#options.level ?? 'msg']) return;
-    const entry = { level, connection, text: `${connection} ${text}`, atUs: this.#platform.nowUs() };
+    const line = connection === undefined ? text : `${connection} ${text}`;
+    const entry = { level, connection, text: line, atUs: this.#platform.nowUs() };
     this.#platform.defer(() => this.#options.output(entry));
   }
 
@@ -108,10 +113,29 @@ export class Log {
     const why = endReason === 0 ? '' : `: ${endReason} ${endReasonName(endReason)}, ${endDebug}`;
     const level = to === 'ProblemDetectedLocally' ? 'warning' : isVisibleChange(change) ? 'msg' : 'verbose';
     this.#say(level, connection, `${from} -> ${to}${why}`);
+    const { config, remoteAddress, info } = connection;
+    if (to === 'Connected' && info.flags.unauthenticated && allowWithoutAuth(config, remoteAddress) === 1) {
+      this.#say('warning', connection, 'no trusted authority vouches for this peer');
+    }
   }
 
   onMoved(connection: Connection, from: IpAddress): void {
     this.#say('msg', connection, `the peer moved here from ${from}`);
+  }
+
+  /** From now on it tells when our certificate is about to expire. */
+  watch(credentials: Credentials): void {
+    const date = ({ expiresS = 0 }: CertificateDetails) => new Date(expiresS * 1000).toISOString();
+    const say = (level: LogLevel, text: string) => this.#say(level, undefined, `our certificate ${text}`);
+    credentials.on('expiring', (certificate) => say('warning', `expires on ${date(certificate)}`));
+    credentials.on('expired', (certificate) => say('error', `expired on ${date(certificate)}`));
+  }
+
+  /** A client was ignored, who is not told why. */
+  onRefused({ kind, detail, remoteIdentity, remoteAddress, untold }: ClientRefusal): void {
+    const who = remoteIdentity === undefined ? remoteAddress : `${remoteIdentity}@${remoteAddress}`;
+    const others = untold === 0 ? '' : `; ${untold} others before it were not told of`;
+    this.#say('warning', undefined, `refused ${who}: ${detail} (${kind})${others}`);
   }
 
   /** Something happened to this connection. */

@@ -4,7 +4,7 @@
 import { IpAddress } from '../core/base/address.ts';
 import { NetworkingError } from '../core/base/errors.ts';
 import { Identity } from '../core/base/identity.ts';
-import { TrustStore } from '../core/certs/trust-store.ts';
+import { readPublicKey } from '../core/certs/issue.ts';
 import { ConfigScope } from '../core/config/scope.ts';
 import type { ConfigOptions, ConnectionConfigOptions } from '../core/config/values.ts';
 import { EndReason } from '../core/connection/end-reason.ts';
@@ -16,6 +16,13 @@ import { nodePlatform } from '../node/platform.ts';
 import { broadcast, type OutgoingBatchMessage, type SendResult, sendMessages } from './batch.ts';
 import { ConnectRace, orAborted } from './connect.ts';
 import { Connection } from './connection.ts';
+import {
+  type AllowWithoutAuth,
+  authConfig,
+  type CredentialInput,
+  type CredentialOptions,
+  Credentials,
+} from './credentials.ts';
 import { Driver } from './driver.ts';
 import type { FakeNetworkCounts, TracedPacket } from './fake-network.ts';
 import { checkLimits, guarded, IncomingConnection, type ListenOptions, ListenSocket } from './listen-socket.ts';
@@ -24,9 +31,11 @@ import { PollGroup } from './poll-group.ts';
 import type { SendOptions } from './sending.ts';
 import { openSocketPair, type SocketPairOptions } from './socket-pair.ts';
 
-export interface NetworkingOptions {
+export interface NetworkingOptions extends CredentialOptions {
   /** Who we are, as peers see it: `str:alice`, `steamid:…`, an `Identity`. Without one we are anonymous. */
   readonly identity?: string | Identity;
+  /** Whether peers are welcome for whom no authority vouches, here and on this machine. Values in `config` come on top. */
+  readonly allowWithoutAuth?: AllowWithoutAuth;
   /** Values for everything in this instance, unless a listen socket or connection sets its own. */
   readonly config?: ConfigOptions;
   /** Whose Ed25519 and X25519: Node's own (default), or plain JavaScript. Ignored with `platform`. */
@@ -41,6 +50,15 @@ export interface NetworkingOptions {
 
 export interface ConnectOptions {
   readonly config?: ConnectionConfigOptions;
+  /** As for the instance. */
+  readonly allowWithoutAuth?: AllowWithoutAuth;
+  /**
+   * Who the server must be: otherwise the connection ends with reason 4003. It is a proof only if an authority vouches
+   * for the server (see `allowWithoutAuth`).
+   */
+  readonly expectedIdentity?: string | Identity;
+  /** The Ed25519 key that the server's certificate must have, as a public key line or 32 bytes; needs no authority. */
+  readonly pinnedKey?: CredentialInput;
   /** Numeric local address to send from, of the target's family. Default: whatever the system chooses. */
   readonly localAddress?: string;
 }
@@ -56,7 +74,8 @@ export interface ConnectAndWaitOptions extends ConnectOptions {
  */
 export class Networking implements AsyncDisposable {
   readonly platform: Platform;
-  readonly identity: Identity;
+  /** Our certificate, and whom we trust. */
+  readonly credentials: Credentials;
   /** The global configuration values of this instance. */
   readonly config = new ConfigScope('global');
   readonly #interfaceConfig = new ConfigScope('interface', this.config);
@@ -67,30 +86,47 @@ export class Networking implements AsyncDisposable {
   readonly #log: Log | undefined;
   #isClosed = false;
 
-  /** Throws `InvalidParam` for an identity that cannot be read, and as `config.set` does. */
+  /** Throws `InvalidParam` for an identity that cannot be read, and as `credentials` and `config.set` do. */
   constructor(options: NetworkingOptions = {}) {
-    this.identity = identityOf(options.identity);
     this.platform = options.platform ?? nodePlatform(options.crypto === undefined ? {} : { crypto: options.crypto });
+    this.config.setAll(authConfig(options.allowWithoutAuth));
     if (options.config !== undefined) this.config.setAll(options.config);
-    this.#endpoint = new Endpoint(this.#environment(), this.#interfaceConfig);
+    this.credentials = new Credentials(this.platform, identityOf(options.identity), options);
+    this.#endpoint = new Endpoint(
+      this.#environment({ checksAddresses: options.checkCertificateAddresses ?? false }),
+      this.#interfaceConfig,
+    );
     this.#log = options.log === undefined ? undefined : new Log(options.log, this.platform);
+    this.#log?.watch(this.credentials);
     this.#endpoint.isObserved = this.#log !== undefined;
     this.#driver = new Driver(this.platform, this.#endpoint, (event) => this.#onEvent(event), options.trace);
   }
 
-  #environment(): Environment {
+  #environment({ checksAddresses }: { checksAddresses: boolean }): Environment {
     const { crypto, random } = this.platform;
+    const { credentials } = this;
     const strays = new StrayLimiter();
     return {
       crypto,
       random,
-      identity: this.identity,
-      appId: 0,
-      trust: new TrustStore(crypto),
-      certificate: undefined,
+      get identity() {
+        return credentials.identity;
+      },
+      get certificate() {
+        return credentials.usable;
+      },
+      appId: credentials.appId,
+      trust: credentials.store,
+      signingKey: credentials.signingKey,
+      checksAddresses,
       unixTimeS: () => this.platform.unixTimeS(),
       mayAnswerStray: (nowUs) => strays.mayAnswer(nowUs),
     };
+  }
+
+  /** Who we are, as peers see it: as given, or whoever our certificate names. */
+  get identity(): Identity {
+    return this.credentials.identity;
   }
 
   /** Microseconds on the clock of this instance; monotonic, arbitrary origin. */
@@ -115,10 +151,11 @@ export class Networking implements AsyncDisposable {
    */
   listen(options: ListenOptions): ListenSocket {
     this.#mustBeOpen();
-    const { host = '::', port, autoAccept = false, reusePort = false } = options;
+    const { host = '::', port, reusePort = false } = options;
     if (IpAddress.parse(host) === undefined)
       throw new NetworkingError('InvalidParam', `cannot listen on "${host}": not a numeric address`);
     const config = new ConfigScope('listenSocket', this.#interfaceConfig);
+    config.setAll(authConfig(options.allowWithoutAuth));
     if (options.config !== undefined) config.setAll(options.config);
     mustBeAsymmetric(config, 'listen');
     if (config.get('ipAllowWithoutAuth') === 0 && this.#endpoint.env.certificate === undefined) {
@@ -129,8 +166,9 @@ export class Networking implements AsyncDisposable {
     const listener = this.#driver.openPort({ address: host, port, reusePort }, (udpPort) =>
       this.#endpoint.listen(udpPort, config, admission),
     );
-    const socket = new ListenSocket(listener, this.#endpoint, this.#driver, autoAccept);
+    const socket = new ListenSocket(listener, this.#endpoint, this.#driver, options);
     this.#listenSockets.set(listener, socket);
+    socket.on('refused', (refusal) => this.#log?.onRefused(refusal));
     return socket;
   }
 
@@ -148,6 +186,7 @@ export class Networking implements AsyncDisposable {
       );
     }
     const config = new ConfigScope('connection', this.#interfaceConfig);
+    config.setAll(authConfig(options.allowWithoutAuth));
     if (options.config !== undefined) config.setAll(options.config);
     mustBeAsymmetric(config, 'connect');
     const remote: NetAddress = { address: target.host, port: target.port };
@@ -155,9 +194,14 @@ export class Networking implements AsyncDisposable {
     if (IpAddress.parse(local.address)?.isIPv4 !== target.isIPv4) {
       throw new NetworkingError('InvalidParam', `cannot connect to ${target} from local address "${local.address}"`);
     }
+    const { expectedIdentity, pinnedKey } = options;
+    const expected = {
+      identity: expectedIdentity === undefined ? undefined : identityOf(expectedIdentity),
+      publicKey: pinnedKey === undefined ? undefined : readPublicKey(pinnedKey),
+    };
     let member: Member | undefined;
     this.#driver.openPort(local, (port) => {
-      member = this.#endpoint.connect(port, remote, config, this.platform.nowUs());
+      member = this.#endpoint.connect(port, remote, config, this.platform.nowUs(), expected);
       return this.#endpoint.clientTarget(member);
     });
     return this.#wrap(member!);
@@ -235,6 +279,7 @@ export class Networking implements AsyncDisposable {
    */
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.credentials.stop();
     const end = { reason: EndReason.AppException_Max, debug: 'The application shut down' };
     const closing = [...this.#connections.values()].map((connection) => connection.close(end));
     for (const socket of this.#listenSockets.values()) void socket.close(end);
@@ -276,6 +321,10 @@ export class Networking implements AsyncDisposable {
   }
 
   #onEvent(event: EndpointEvent): void {
+    if (event.kind === 'refused') {
+      this.#listenSockets.get(event.listener)?.emit('refused', event.refusal);
+      return;
+    }
     const { member } = event;
     const connection = this.#wrap(member);
     switch (event.kind) {

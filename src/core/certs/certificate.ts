@@ -6,6 +6,7 @@ import type { CryptoProvider, ExchangeKey, SigningKey } from '../platform.ts';
 import {
   type Certificate,
   Cipher,
+  decodeCertificate,
   encodeCertificate,
   encodeCryptInfo,
   KEY_BYTES,
@@ -13,7 +14,58 @@ import {
   type SignedCertificate,
   type SignedCryptInfo,
 } from '../wire/crypt-messages.ts';
-import { NO_IDENTITY_FIELDS, writeIdentity } from '../wire/identity-fields.ts';
+import { NO_IDENTITY_FIELDS, readIdentity, writeIdentity } from '../wire/identity-fields.ts';
+
+/** Of a `CertificateSigned` as it goes into a handshake packet, which has at most 1300 bytes for all. */
+export const MAX_CERTIFICATE_BYTES = 900;
+
+/** What a peer showed us, and what became of that. */
+export interface ShownCertificate {
+  readonly cert: Uint8Array;
+  readonly caKeyId: bigint | undefined;
+  readonly isCaSigned: boolean;
+}
+
+/** What a certificate says, in an application's terms. Lists: empty means "any". */
+export interface CertificateDetails {
+  /** Whose it is; undefined for an authority. */
+  readonly identity: Identity | undefined;
+  /** Ed25519, 32 bytes. */
+  readonly publicKey: Uint8Array;
+  /** By which certificates name the key that signed them. */
+  readonly keyId: bigint;
+  readonly appIds: readonly number[];
+  /** Addresses and ranges (`192.0.2.0/24`) that it is meant for. GNS does not check them. */
+  readonly ipAddresses: readonly string[];
+  /** Valve's data centers. */
+  readonly datacenterIds: readonly number[];
+  /** Unix seconds; undefined if it does not say. */
+  readonly createdS: number | undefined;
+  readonly expiresS: number | undefined;
+  /** The key that signed it; undefined if none did. */
+  readonly caKeyId: bigint | undefined;
+}
+
+/** Undefined if it does not parse. */
+export function describeCertificate(
+  crypto: CryptoProvider,
+  { cert, caKeyId }: { readonly cert: Uint8Array; readonly caKeyId: bigint | undefined },
+): CertificateDetails | undefined {
+  const certificate = decodeCertificate(cert);
+  if (certificate?.key.length !== KEY_BYTES) return undefined;
+  const identity = readIdentity(certificate.identity);
+  return {
+    identity: identity === 'malformed' ? undefined : identity,
+    publicKey: certificate.key.slice(),
+    keyId: keyId(crypto, certificate.key),
+    appIds: certificate.appIds,
+    ipAddresses: certificate.ipAddresses,
+    datacenterIds: certificate.datacenterIds,
+    createdS: certificate.timeCreatedS,
+    expiresS: certificate.timeExpiryS,
+    caKeyId,
+  };
+}
 
 /** A certificate of ours and the private key that belongs to it. */
 export interface LocalCertificate {
@@ -21,9 +73,13 @@ export interface LocalCertificate {
   readonly key: SigningKey;
 }
 
-/** A certificate of a fresh key that nobody vouches for. */
-export function makeUnsignedCertificate(crypto: CryptoProvider, identity: Identity, appId: number): LocalCertificate {
-  const key = crypto.signingKey();
+/** A certificate that nobody vouches for, of a fresh key unless one is given. */
+export function makeUnsignedCertificate(
+  crypto: CryptoProvider,
+  identity: Identity,
+  appId: number,
+  key = crypto.signingKey(),
+): LocalCertificate {
   const cert = encodeCertificate({
     ...describeKey(key.publicKey),
     appIds: [appId],

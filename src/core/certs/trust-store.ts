@@ -21,10 +21,21 @@ export interface Scope {
   readonly expiryS: number;
 }
 
+/** Why a certificate is not trusted. */
+export type Distrust =
+  | 'unknownAuthority'
+  | 'authorityExpired'
+  | 'badSignature'
+  | 'expired'
+  | 'unusableKey'
+  | 'revoked'
+  /** It does not parse. */
+  | 'malformed';
+
 export type TrustResult =
   | { readonly ok: true; readonly scope: Scope }
   /** `detail` is a sentence for the log. */
-  | { readonly ok: false; readonly detail: string };
+  | { readonly ok: false; readonly kind: Distrust; readonly detail: string };
 
 /** A certificate of an authority. */
 interface StoredCertificate {
@@ -75,6 +86,11 @@ export class TrustStore {
     this.#add({ signed, certificate: readCaCertificate(signed), isRoot: false });
   }
 
+  /** Somebody can be trusted, if only by somebody else. */
+  get isEmpty(): boolean {
+    return this.#publicKeys.size === 0;
+  }
+
   /** Never trusts this key again, neither as an authority nor as a peer's. */
   revoke(id: bigint): void {
     this.#revoked.add(id);
@@ -84,17 +100,19 @@ export class TrustStore {
   /** Whether a trusted authority signed a peer's certificate. `certificate` is the decoded `signed.cert`. */
   check(signed: SignedCertificate, certificate: Certificate, nowS: number): TrustResult {
     const { caKeyId = 0n, caSignature, cert } = signed;
-    if (caKeyId === 0n) return untrusted('the certificate does not say who signed it');
+    if (caKeyId === 0n) return untrusted('unknownAuthority', 'the certificate does not say who signed it');
     const scope = this.#scopeOf(caKeyId);
     const caKey = this.#publicKeys.get(caKeyId);
-    if (!scope || !caKey) return untrusted(`certificate authority ${caKeyId} is unknown or not trusted`);
-    if (scope.expiryS < nowS) return untrusted(`certificate authority ${caKeyId} has expired`);
+    if (!scope || !caKey)
+      return untrusted('unknownAuthority', `certificate authority ${caKeyId} is unknown or not trusted`);
+    if (scope.expiryS < nowS) return untrusted('authorityExpired', `certificate authority ${caKeyId} has expired`);
     if (!caSignature || !this.#crypto.verify(caKey, cert, caSignature)) {
-      return untrusted(`the certificate is not signed by certificate authority ${caKeyId}`);
+      return untrusted('badSignature', `the certificate is not signed by certificate authority ${caKeyId}`);
     }
-    if ((certificate.timeExpiryS ?? 0) < nowS) return untrusted('the certificate has expired');
-    if (!hasUsableKey(certificate)) return untrusted('the certificate has no Ed25519 key');
-    if (this.#revoked.has(keyId(this.#crypto, certificate.key))) return untrusted('the key has been revoked');
+    if ((certificate.timeExpiryS ?? 0) < nowS) return untrusted('expired', describeExpiry(certificate, nowS));
+    if (!hasUsableKey(certificate)) return untrusted('unusableKey', 'the certificate has no Ed25519 key');
+    if (this.#revoked.has(keyId(this.#crypto, certificate.key)))
+      return untrusted('revoked', 'the key has been revoked');
     return { ok: true, scope };
   }
 
@@ -145,8 +163,13 @@ export function coversApp(scope: Scope, appId: number): boolean {
   return scope.appIds === 'all' || scope.appIds.has(appId);
 }
 
-function untrusted(detail: string): TrustResult {
-  return { ok: false, detail };
+function untrusted(kind: Distrust, detail: string): TrustResult {
+  return { ok: false, kind, detail };
+}
+
+function describeExpiry({ timeExpiryS }: Certificate, nowS: number): string {
+  if (timeExpiryS === undefined) return 'the certificate has no date of expiry';
+  return `the certificate expired ${nowS - timeExpiryS} seconds ago`;
 }
 
 /** The rules for what may be stored as the certificate of an authority. */

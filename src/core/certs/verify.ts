@@ -1,5 +1,6 @@
 // Whether a peer is who it says it is, and may talk to us: run once per connection, by the server on ConnectRequest and
 // by the client on ConnectOK. Spec: "Verifying the peer" (2.4), "Unsigned policy" (2.6).
+import type { IpAddress } from '../base/address.ts';
 import type { Identity } from '../base/identity.ts';
 import type { CryptoProvider } from '../platform.ts';
 import { MIN_PROTOCOL_VERSION } from '../wire/control-packets.ts';
@@ -14,7 +15,8 @@ import {
   type SignedCryptInfo,
 } from '../wire/crypt-messages.ts';
 import { readIdentity } from '../wire/identity-fields.ts';
-import { coversApp, type Scope, type TrustStore } from './trust-store.ts';
+import { isInRanges } from './ip-range.ts';
+import { coversApp, type Distrust, type Scope, type TrustStore } from './trust-store.ts';
 
 /** What to do with a certificate that no trusted authority signed; `warn` and `allow` differ in what is logged. */
 export type UnsignedPolicy = 'disallow' | 'warn' | 'allow';
@@ -43,8 +45,28 @@ export type VerifyResult =
     }
   | VerifyFailure;
 
+/** What is wrong with a peer's credentials. */
+export type RefusalKind =
+  | Distrust
+  /** The peer sent none, or one that nobody signed, and that is not allowed. */
+  | 'noCertificate'
+  | 'unsigned'
+  /** It is for somebody else, for another application, or for another place; or it is signed, but for nobody. */
+  | 'wrongIdentity'
+  | 'wrongApp'
+  | 'wrongAddress'
+  | 'notBound'
+  /** It is not the key that was pinned. */
+  | 'wrongKey'
+  /** The certificate is not the peer's own, or the key exchange is broken. */
+  | 'badKeyExchange'
+  | 'protocolVersion'
+  /** We have none ourselves that we may present. */
+  | 'noOwnCertificate';
+
 export interface VerifyFailure {
   readonly ok: false;
+  readonly kind: RefusalKind;
   /** End reason. The client closes with it; the server ignores the request without a word. */
   readonly reason: VerifyFailureReason;
   /** A sentence for the log. */
@@ -52,7 +74,7 @@ export interface VerifyFailure {
 }
 export type VerifyFailureReason = (typeof Reason)[keyof typeof Reason];
 
-const Reason = { BadCrypt: 4002, BadCertificate: 4003, BadProtocolVersion: 4006 } as const;
+const Reason = { BadCrypt: 4002, BadCertificate: 4003, BadProtocolVersion: 4006, NoOwnCertificate: 5002 } as const;
 
 /** Checks in the order of the reference, so that a peer with several faults is told the same one. */
 export function verifyPeer(
@@ -60,24 +82,66 @@ export function verifyPeer(
   crypt: SignedCryptInfo | undefined,
   options: VerifyOptions,
 ): VerifyResult {
-  if (!cert) return fail(Reason.BadCrypt, 'the peer sent no certificate');
-  if (!crypt) return fail(Reason.BadCrypt, 'the peer sent no key exchange');
+  if (!cert) return fail('noCertificate', Reason.BadCrypt, 'the peer sent no certificate');
+  if (!crypt) return fail('badKeyExchange', Reason.BadCrypt, 'the peer sent no key exchange');
   const certificate = decodeCertificate(cert.cert);
 
   const scope = checkSignature(cert, certificate, options);
   if (isFailure(scope)) return scope;
-  if (!certificate) return fail(Reason.BadCrypt, 'the certificate does not parse');
+  if (!certificate) return fail('malformed', Reason.BadCrypt, 'the certificate does not parse');
   const failure =
     checkIdentity(certificate, cert.caSignature !== undefined, options.peerIdentity) ??
     checkApp(certificate, scope, options.localAppId);
   if (failure) return failure;
   if (!scope && options.policy === 'disallow') {
-    return fail(Reason.BadCertificate, 'the certificate is not signed, and unsigned ones are not allowed');
+    return fail('unsigned', Reason.BadCertificate, 'the certificate is not signed, and unsigned ones are not allowed');
   }
 
   const cryptInfo = checkCryptInfo(certificate, crypt, options);
   if (isFailure(cryptInfo)) return cryptInfo;
   return { ok: true, certificate, cryptInfo, caSigned: scope !== undefined };
+}
+
+/** What we have to present ourselves has expired, or was never there. */
+export const NO_OWN_CERTIFICATE: VerifyFailure = fail(
+  'noOwnCertificate',
+  Reason.NoOwnCertificate,
+  'we have no valid certificate to present, and the configuration does not allow a self-made one',
+);
+
+/** Nobody may be who this peer is; the identity is malformed, an address that it claims, or missing. */
+export const NO_IDENTITY: VerifyFailure = fail(
+  'unsigned',
+  Reason.BadCertificate,
+  'the peer gives no identity that it may have here: it is anonymous, or claims to be an address',
+);
+
+/** What the application knows of a peer beforehand; undefined where it does not. */
+export interface Expectation {
+  readonly identity: Identity | undefined;
+  /** The Ed25519 key that it must have. */
+  readonly publicKey: Uint8Array | undefined;
+}
+
+/** After `verifyPeer`: whether this is the peer that the application wants to talk to. */
+export function checkExpected(
+  certificate: Certificate,
+  peerIdentity: Identity,
+  expected: Expectation,
+): VerifyFailure | undefined {
+  const { identity, publicKey } = expected;
+  if (publicKey !== undefined && !certificate.key.every((byte, i) => byte === publicKey[i])) {
+    return fail('wrongKey', Reason.BadCertificate, "the peer's key is not the pinned one");
+  }
+  if (identity === undefined || identity.equals(peerIdentity)) return undefined;
+  return fail('wrongIdentity', Reason.BadCertificate, `the peer is ${peerIdentity}, and ${identity} was expected`);
+}
+
+/** After `verifyPeer`, where it is wanted (GNS does not look): whether the peer is where its certificate says. */
+export function checkPlace({ ipAddresses }: Certificate, remote: IpAddress): VerifyFailure | undefined {
+  if (ipAddresses.length === 0 || isInRanges(remote, ipAddresses)) return undefined;
+  const detail = `the certificate is for ${ipAddresses.join(', ')}, and the peer is at ${remote.host}`;
+  return fail('wrongAddress', Reason.BadCertificate, detail);
 }
 
 /** What the authority may vouch for. Undefined if the certificate counts as unsigned. */
@@ -89,10 +153,10 @@ function checkSignature(
   if (cert.caSignature === undefined) return undefined;
   const result = certificate ? trust.check(cert, certificate, nowS) : NOT_A_CERTIFICATE;
   if (result.ok) return result.scope;
-  return policy === 'disallow' ? fail(Reason.BadCertificate, result.detail) : undefined;
+  return policy === 'disallow' ? fail(result.kind, Reason.BadCertificate, result.detail) : undefined;
 }
 
-const NOT_A_CERTIFICATE = { ok: false, detail: 'the certificate does not parse' } as const;
+const NOT_A_CERTIFICATE = { ok: false, kind: 'malformed', detail: 'the certificate does not parse' } as const;
 
 function checkIdentity(
   certificate: Certificate,
@@ -100,18 +164,23 @@ function checkIdentity(
   peerIdentity: Identity,
 ): VerifyFailure | undefined {
   const identity = readIdentity(certificate.identity);
-  if (identity === 'malformed') return fail(Reason.BadCertificate, 'the identity in the certificate does not parse');
+  if (identity === 'malformed')
+    return fail('malformed', Reason.BadCertificate, 'the identity in the certificate does not parse');
   if (identity && !identity.isLocalHost) {
     if (!identity.equals(peerIdentity)) {
-      return fail(Reason.BadCertificate, `the certificate is for ${identity}, not for ${peerIdentity}`);
+      return fail(
+        'wrongIdentity',
+        Reason.BadCertificate,
+        `the certificate is for ${identity}, not for ${peerIdentity}`,
+      );
     }
     if (certificate.appIds.length > 0) return undefined;
-    return fail(Reason.BadCertificate, 'the certificate has an identity, but names no application');
+    return fail('wrongApp', Reason.BadCertificate, 'the certificate has an identity, but names no application');
   }
   if (!hasSignature) return undefined;
   // Somebody signed it without saying for whom: only for game servers in a data center.
   if (isAnonymousGameServer(peerIdentity) && certificate.datacenterIds.length > 0) return undefined;
-  return fail(Reason.BadCertificate, 'the signed certificate is not bound to an identity');
+  return fail('notBound', Reason.BadCertificate, 'the signed certificate is not bound to an identity');
 }
 
 /** Type 4 of the account types of Steam. Spec: 1.13. */
@@ -122,10 +191,18 @@ function isAnonymousGameServer(identity: Identity): boolean {
 
 function checkApp({ appIds }: Certificate, scope: Scope | undefined, localAppId: number): VerifyFailure | undefined {
   if (appIds.length > 0 && !appIds.includes(localAppId)) {
-    return fail(Reason.BadCertificate, `the certificate is for application ${appIds}, not for ${localAppId}`);
+    return fail(
+      'wrongApp',
+      Reason.BadCertificate,
+      `the certificate is for application ${appIds}, not for ${localAppId}`,
+    );
   }
   if (scope && !coversApp(scope, localAppId)) {
-    return fail(Reason.BadCertificate, `the certificate authority may not sign for application ${localAppId}`);
+    return fail(
+      'wrongApp',
+      Reason.BadCertificate,
+      `the certificate authority may not sign for application ${localAppId}`,
+    );
   }
   return undefined;
 }
@@ -136,16 +213,17 @@ function checkCryptInfo(
   { crypto, announcedVersion }: VerifyOptions,
 ): CryptInfo | VerifyFailure {
   const isSigned = certificate.keyType === KEY_TYPE && crypto.verify(certificate.key, crypt.info, crypt.signature);
-  if (!isSigned) return fail(Reason.BadCrypt, 'the key exchange is not signed by the key of the certificate');
+  if (!isSigned)
+    return fail('badKeyExchange', Reason.BadCrypt, 'the key exchange is not signed by the key of the certificate');
   const cryptInfo = decodeCryptInfo(crypt.info);
-  if (!cryptInfo) return fail(Reason.BadCrypt, 'the key exchange does not parse');
+  if (!cryptInfo) return fail('badKeyExchange', Reason.BadCrypt, 'the key exchange does not parse');
   const { protocolVersion, ciphers } = cryptInfo;
   if (protocolVersion < MIN_PROTOCOL_VERSION) {
-    return fail(Reason.BadProtocolVersion, `protocol version ${protocolVersion} is too old`);
+    return fail('protocolVersion', Reason.BadProtocolVersion, `protocol version ${protocolVersion} is too old`);
   }
   if (announcedVersion !== undefined && protocolVersion !== announcedVersion) {
     const versions = `${announcedVersion} and ${protocolVersion}`;
-    return fail(Reason.BadProtocolVersion, `the peer gave two protocol versions, ${versions}`);
+    return fail('protocolVersion', Reason.BadProtocolVersion, `the peer gave two protocol versions, ${versions}`);
   }
   return ciphers.length > 0 ? cryptInfo : { ...cryptInfo, ciphers: [Cipher.Aes256Gcm] };
 }
@@ -154,6 +232,6 @@ function isFailure(value: Scope | CryptInfo | VerifyFailure | undefined): value 
   return value !== undefined && 'reason' in value;
 }
 
-function fail(reason: VerifyFailureReason, detail: string): VerifyFailure {
-  return { ok: false, reason, detail };
+function fail(kind: RefusalKind, reason: VerifyFailureReason, detail: string): VerifyFailure {
+  return { ok: false, kind, reason, detail };
 }

@@ -4,12 +4,13 @@
 import { Fifo } from '../base/fifo.ts';
 import type { Identity } from '../base/identity.ts';
 import { NEVER, US_PER_MS } from '../base/time.ts';
+import type { Expectation, VerifyFailure } from '../certs/verify.ts';
 import type { ConfigScope } from '../config/scope.ts';
 import type { LaneOptions } from '../delivery/lane-scheduler.ts';
 import type { IncomingMessage, OutgoingOptions } from '../delivery/message.ts';
 import type { Refusal } from '../delivery/sender.ts';
 import type { NetAddress } from '../platform.ts';
-import type { ConnectionClosed, ConnectRequest, ControlPacket } from '../wire/control-packets.ts';
+import type { ConnectionClosed, ControlPacket } from '../wire/control-packets.ts';
 import { recipientOf } from '../wire/data-packet.ts';
 import { Outcome } from '../wire/frames.ts';
 import { CloseNotice } from './close-notice.ts';
@@ -22,7 +23,7 @@ import { Outbox } from './outbox.ts';
 import { Route } from './route.ts';
 import { SECURITY_VALUES } from './settings.ts';
 import { type ConnectionState, FACTS, TRANSITIONS, type Trigger, visibleState } from './state-table.ts';
-import { ClientHandshake, type ClientStep, ServerHandshake, type Session } from './udp-handshake.ts';
+import { type Arrival, ClientHandshake, type ClientStep, ServerHandshake, type Session } from './udp-handshake.ts';
 
 /** Why a message was not taken, beside what delivery says. */
 export type SendRefusal = Refusal | 'closed' | 'ended' | 'notConnected';
@@ -74,8 +75,13 @@ export class Connection {
     return this.#notice.isConfirmed || this.#notice.isByPeer;
   }
 
+  /** Who vouches for the peer, and what it showed; undefined until it is verified. */
+  get verified(): Pick<Session, 'isAuthenticated' | 'shown'> | undefined {
+    return this.#session ?? this.#server;
+  }
+
   get info(): ConnectionInfo {
-    const isAuthenticated = this.#session?.isAuthenticated ?? this.#server?.isAuthenticated ?? false;
+    const isAuthenticated = this.verified?.isAuthenticated ?? false;
     return {
       state: visibleState(this.#state),
       endReason: this.#notice.reason,
@@ -89,31 +95,25 @@ export class Connection {
 
   // ---- commands of the application
 
-  /** Begins to connect. */
-  connect(nowUs: number): void {
-    this.#client = new ClientHandshake(this.#env, this.config, this.id, this.route.address);
+  /** Begins to connect, to a peer that must be as expected. */
+  connect(nowUs: number, expected?: Expectation): void {
+    this.#client = new ClientHandshake(this.#env, this.config, this.id, this.route.address, expected);
     this.#apply('start', nowUs);
     for (const name of SECURITY_VALUES) this.config.lock(name);
     this.#handshakeDueUs = nowUs;
     this.handleTimeout(nowUs);
   }
 
-  /** Enters a client's request; false if its credentials are not acceptable, and the connection is of no use. */
-  receiveRequest(request: ConnectRequest, identity: Identity, length: number, nowUs: number): boolean {
+  /** Enters a client's request; what is wrong with its credentials if the connection is of no use. */
+  receiveRequest({ request, identity, length }: Arrival, nowUs: number): VerifyFailure | undefined {
     const { roundTrip, received } = this.data.stats;
-    this.#server = ServerHandshake.begin(
-      this.#env,
-      this.config,
-      this.route.address,
-      request,
-      identity,
-      roundTrip,
-      nowUs,
-    );
-    if (this.#server === undefined) return false;
+    const { address } = this.route;
+    const begun = ServerHandshake.begin(this.#env, this.config, address, request, identity, roundTrip, nowUs);
+    if ('kind' in begun) return begun;
+    this.#server = begun;
     received.note(length);
     this.#apply('start', nowUs);
-    return true;
+    return undefined;
   }
 
   accept(nowUs: number): 'ok' | 'notIncoming' | 'notConnecting' | 'handshakeFailed' {
@@ -303,7 +303,7 @@ export class Connection {
     const obstacle = this.#client?.obstacle;
     if (obstacle !== undefined) this.#fail(obstacle, nowUs);
     else if (nowUs >= this.#connectingEndUs()) {
-      this.#fail(this.isIncoming ? Ends.acceptTimedOut : Ends.connectTimedOut, nowUs);
+      this.#fail(this.#client?.timeout ?? Ends.acceptTimedOut, nowUs);
     } else if (nowUs >= this.#handshakeDueUs) {
       this.#outbox.push(this.#client!.challengeRequest(nowUs));
       this.#handshakeDueUs = nowUs + HANDSHAKE_RETRY_US;

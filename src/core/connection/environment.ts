@@ -3,7 +3,7 @@
 import type { Identity } from '../base/identity.ts';
 import type { LocalCertificate } from '../certs/certificate.ts';
 import type { TrustStore } from '../certs/trust-store.ts';
-import type { CryptoProvider, NetAddress, Random, UdpPort } from '../platform.ts';
+import type { CryptoProvider, NetAddress, Random, SigningKey, UdpPort } from '../platform.ts';
 
 export const PROTOCOL_VERSION = 13;
 
@@ -14,8 +14,12 @@ export interface Environment {
   readonly identity: Identity;
   readonly appId: number;
   readonly trust: TrustStore;
-  /** Issued by an authority; undefined where we only have what we make ourselves. */
+  /** Issued by an authority and not expired; undefined where we only have what we make ourselves. */
   readonly certificate: LocalCertificate | undefined;
+  /** For what we make ourselves; undefined: a key that nobody knows beforehand. */
+  readonly signingKey?: SigningKey | undefined;
+  /** Whether peers have to be where their certificates say. GNS does not look. */
+  readonly checksAddresses?: boolean;
   /** The wall clock, for the validity of certificates. */
   unixTimeS(nowUs: number): number;
   /** Whether a datagram that fits nothing may be answered now: at most one in 250 ms. */

@@ -10,6 +10,7 @@ import {
   type LocalCertificate,
   makeCryptInfo,
   makeUnsignedCertificate,
+  type ShownCertificate,
 } from '../certs/certificate.ts';
 import { type UnsignedPolicy, type VerifyResult, verifyPeer } from '../certs/verify.ts';
 import type { ConfigScope } from '../config/scope.ts';
@@ -65,14 +66,15 @@ export function peerIdentity(
  * What an instance presents where no authority vouches for it. GNS makes one for each connection; what protects a
  * connection is the key exchange, whose keys are always fresh.
  */
-const SELF_MADE = new WeakMap<Environment, LocalCertificate>();
+const SELF_MADE = new WeakMap<Environment, { readonly identity: Identity; readonly certificate: LocalCertificate }>();
 
 function selfMadeCertificate(env: Environment): LocalCertificate {
-  let certificate = SELF_MADE.get(env);
-  if (certificate === undefined) {
-    certificate = makeUnsignedCertificate(env.crypto, env.identity, env.appId);
-    SELF_MADE.set(env, certificate);
-  }
+  const { crypto, identity, appId, signingKey } = env;
+  const known = SELF_MADE.get(env);
+  // An anonymous instance takes over the identity of a certificate that is installed.
+  if (known?.identity.equals(identity) === true) return known.certificate;
+  const certificate = makeUnsignedCertificate(crypto, identity, appId, signingKey);
+  SELF_MADE.set(env, { identity, certificate });
   return certificate;
 }
 
@@ -109,6 +111,8 @@ export class KeyExchange {
   #remote: Remote | undefined;
   /** A trusted authority vouches for the peer. */
   isAuthenticated = false;
+  /** What the peer showed, once it is verified. */
+  shown: ShownCertificate | undefined;
 
   private constructor(env: Environment, isClient: boolean, unencrypted: number, local: LocalCertificate) {
     this.#env = env;
@@ -171,6 +175,8 @@ export class KeyExchange {
     if (result.ok) {
       this.#remote = { cert: cert!.cert, signedInfo: crypt!.info, info: result.cryptInfo };
       this.isAuthenticated = result.caSigned && identity.kind !== 'ip';
+      // A copy: the original lies in the datagram, and would keep all of it.
+      this.shown = { cert: cert!.cert.slice(), caKeyId: cert!.caKeyId, isCaSigned: result.caSigned };
     }
     return result;
   }

@@ -3,6 +3,15 @@
 
 import type { IpAddress } from '../base/address.ts';
 import type { Identity } from '../base/identity.ts';
+import type { ShownCertificate } from '../certs/certificate.ts';
+import {
+  checkExpected,
+  checkPlace,
+  type Expectation,
+  NO_IDENTITY,
+  NO_OWN_CERTIFICATE,
+  type VerifyFailure,
+} from '../certs/verify.ts';
 import type { ConfigScope } from '../config/scope.ts';
 import type { RoundTrip } from '../stats/round-trip.ts';
 import {
@@ -29,6 +38,16 @@ export interface Session {
   readonly isAuthenticated: boolean;
   readonly protocolVersion: number;
   readonly ciphers: SessionCiphers;
+  /** Undefined where nothing was shown: for one end of a pair. */
+  readonly shown?: ShownCertificate | undefined;
+}
+
+/** A client's request, and what was found out about it. */
+export interface Arrival {
+  readonly request: ConnectRequest;
+  readonly identity: Identity;
+  /** Of the datagram. */
+  readonly length: number;
 }
 
 /** A timestamp older than this says nothing about the ping. */
@@ -39,6 +58,8 @@ export class ClientHandshake {
   readonly #localId: number;
   readonly #remote: IpAddress;
   readonly #allow: number;
+  readonly #expected: Expectation | undefined;
+  readonly #checksAddress: boolean;
   /** Undefined where we have no certificate, and when it has done its work: it holds secrets. */
   #exchange: KeyExchange | undefined;
   /** Why there is no point in starting. */
@@ -47,11 +68,21 @@ export class ClientHandshake {
   /** What the server's reply said, be it good or bad: for telling it, and the application, that it was bad. */
   remoteId = 0;
   remoteIdentity: Identity | undefined;
+  /** What the connection ends with if nothing comes of it in time. */
+  timeout: End = Ends.connectTimedOut;
 
-  constructor(env: Environment, config: ConfigScope, localId: number, remote: IpAddress) {
+  constructor(
+    env: Environment,
+    config: ConfigScope,
+    localId: number,
+    remote: IpAddress,
+    expected: Expectation | undefined,
+  ) {
     this.#localId = localId;
     this.#remote = remote;
     this.#allow = allowWithoutAuth(config, remote);
+    this.#expected = expected;
+    this.#checksAddress = env.checksAddresses === true;
     this.#exchange = KeyExchange.begin(env, config, true, this.#allow);
     this.obstacle = this.#exchange === undefined ? Ends.noCertificate : undefined;
   }
@@ -92,6 +123,8 @@ export class ClientHandshake {
     nowUs: number,
   ): ClientStep | undefined {
     const identity = this.identityOf(ok);
+    if (identity === undefined && ok.clientConnectionId === this.#localId)
+      this.timeout = withDetail(NO_IDENTITY.detail);
     if (identity === undefined || (knownIdentity !== undefined && !knownIdentity.equals(identity))) return undefined;
     if (ok.echoedTimestamp !== undefined) {
       roundTrip.addMeasured(nowUs - Number(ok.echoedTimestamp) - ok.delayUs, nowUs);
@@ -107,11 +140,16 @@ export class ClientHandshake {
     const exchange = this.#exchange!;
     const verified = exchange.verify(ok.cert, ok.crypt, identity, this.#allow, this.#announcedVersion, nowUs);
     if (!verified.ok) return failed({ reason: verified.reason, debug: verified.detail });
+    const { certificate } = verified;
+    const unwanted =
+      (this.#expected && checkExpected(certificate, identity, this.#expected)) ??
+      (this.#checksAddress ? checkPlace(certificate, this.#remote) : undefined);
+    if (unwanted !== undefined) return failed({ reason: unwanted.reason, debug: unwanted.detail });
     const ciphers = exchange.finish(this.#localId, ok.serverConnectionId);
     if ('reason' in ciphers) return failed(ciphers);
-    const { isAuthenticated, remoteProtocolVersion: protocolVersion } = exchange;
+    const { isAuthenticated, shown, remoteProtocolVersion: protocolVersion } = exchange;
     this.#exchange = undefined;
-    const session = { remoteId: ok.serverConnectionId, identity, isAuthenticated, protocolVersion, ciphers };
+    const session = { remoteId: ok.serverConnectionId, identity, isAuthenticated, protocolVersion, ciphers, shown };
     return { kind: 'establish', session };
   }
 
@@ -126,6 +164,11 @@ function failed(failure: End): ClientStep {
   return { kind: 'fail', failure };
 }
 
+function withDetail(detail: string): End {
+  const { reason, debug } = Ends.connectTimedOut;
+  return { reason, debug: `${debug}; replies came and were ignored: ${detail}` };
+}
+
 /** What the server says of itself; the same each time. */
 type Reply = Pick<ConnectOk, 'cert' | 'crypt' | 'identity'>;
 
@@ -134,6 +177,7 @@ export class ServerHandshake {
   readonly identity: Identity;
   readonly remoteId: number;
   readonly isAuthenticated: boolean;
+  readonly shown: ShownCertificate | undefined;
   /** Undefined when it has done its work: it holds secrets. */
   #exchange: KeyExchange | undefined;
   #reply: Reply | undefined;
@@ -144,14 +188,15 @@ export class ServerHandshake {
     this.identity = identity;
     this.#exchange = exchange;
     this.isAuthenticated = exchange.isAuthenticated;
+    this.shown = exchange.shown;
     this.remoteId = request.clientConnectionId;
     this.#timestamp = request.timestamp;
     this.#requestedAtUs = nowUs;
   }
 
   /**
-   * Checks the request's credentials; undefined if it is to be ignored. The challenge was checked before, and `identity`
-   * found in the request.
+   * Checks the request's credentials; what is wrong with them if it is to be ignored. The challenge was checked before,
+   * and `identity` found in the request.
    */
   static begin(
     env: Environment,
@@ -161,10 +206,14 @@ export class ServerHandshake {
     identity: Identity,
     roundTrip: RoundTrip,
     nowUs: number,
-  ): ServerHandshake | undefined {
+  ): ServerHandshake | VerifyFailure {
     const allow = allowWithoutAuth(config, remote);
     const exchange = KeyExchange.begin(env, config, false, allow);
-    if (exchange?.verify(request.cert, request.crypt, identity, allow, undefined, nowUs).ok !== true) return undefined;
+    if (exchange === undefined) return NO_OWN_CERTIFICATE;
+    const verified = exchange.verify(request.cert, request.crypt, identity, allow, undefined, nowUs);
+    if (!verified.ok) return verified;
+    const misplaced = env.checksAddresses === true ? checkPlace(verified.certificate, remote) : undefined;
+    if (misplaced !== undefined) return misplaced;
     const pingMs = request.pingEstimateMs;
     if (pingMs !== undefined && pingMs <= MAX_PING_ESTIMATE_MS) roundTrip.add(pingMs, nowUs);
     return new ServerHandshake(identity, exchange, request, nowUs);
@@ -179,7 +228,8 @@ export class ServerHandshake {
     if ('reason' in ciphers) return ciphers;
     const { localCertificate: cert, localIdentity, isAuthenticated, remoteProtocolVersion: protocolVersion } = exchange;
     this.#reply = { cert, crypt, identity: localIdentity };
-    return { remoteId: this.remoteId, identity: this.identity, isAuthenticated, protocolVersion, ciphers };
+    const { remoteId, identity, shown } = this;
+    return { remoteId, identity, isAuthenticated, protocolVersion, ciphers, shown };
   }
 
   /** Once accepted. May be sent again whenever the client asks. */

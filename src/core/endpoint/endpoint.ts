@@ -6,6 +6,7 @@ import { DeadlineHeap } from '../base/deadline-heap.ts';
 import { NetworkingError } from '../base/errors.ts';
 import { Fifo } from '../base/fifo.ts';
 import { LONG_AGO, US_PER_MS } from '../base/time.ts';
+import type { Expectation } from '../certs/verify.ts';
 import { ConfigScope } from '../config/scope.ts';
 import { Connection } from '../connection/connection.ts';
 import type { End } from '../connection/end-reason.ts';
@@ -16,7 +17,7 @@ import { decodeControlPacket, MIN_DATAGRAM_BYTES } from '../wire/control-packets
 import { isDataPacket } from '../wire/data-packet.ts';
 import type { AdmissionOptions } from './admission.ts';
 import { Listener } from './listener.ts';
-import { type DatagramTarget, type EndpointEvent, Member } from './member.ts';
+import { type DatagramTarget, type EndpointEvent, Member, type Refusal } from './member.ts';
 import { type PairEnd, pairSessions } from './pair.ts';
 
 /**
@@ -65,11 +66,11 @@ export class Endpoint {
     return listener;
   }
 
-  /** Begins to connect through a port of its own. */
-  connect(port: UdpPort, remote: NetAddress, config: ConfigScope, nowUs: number): Member {
+  /** Begins to connect through a port of its own, to a peer that must be as expected. */
+  connect(port: UdpPort, remote: NetAddress, config: ConfigScope, nowUs: number, expected?: Expectation): Member {
     const connection = new Connection(this.env, config, this.#newId(), false, { port, remote });
     const member = this.#add(connection, undefined);
-    connection.connect(nowUs);
+    connection.connect(nowUs, expected);
     this.touch(member);
     return member;
   }
@@ -175,6 +176,12 @@ export class Endpoint {
     if (member.isDirty) return;
     member.isDirty = true;
     this.#dirty.push(member);
+  }
+
+  /** A client's credentials were not acceptable. The client is not told. */
+  onRefused(listener: Listener, refusal: Refusal): void {
+    this.#events.push({ kind: 'refused', listener, refusal });
+    this.touchListener(listener);
   }
 
   touchListener(listener: Listener): void {

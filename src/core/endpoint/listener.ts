@@ -3,7 +3,9 @@
 
 import { IpAddress } from '../base/address.ts';
 import { Fifo } from '../base/fifo.ts';
-import { US_PER_SECOND } from '../base/time.ts';
+import type { Identity } from '../base/identity.ts';
+import { LONG_AGO, US_PER_SECOND } from '../base/time.ts';
+import { NO_IDENTITY, type VerifyFailure } from '../certs/verify.ts';
 import type { ConfigScope } from '../config/scope.ts';
 import { EndReason } from '../connection/end-reason.ts';
 import { PROTOCOL_VERSION, type TransmitSlot } from '../connection/environment.ts';
@@ -31,6 +33,8 @@ const MAX_OUTBOX = 1024;
 /** A live connection whose client asks to connect anew is taken for dead when it was silent for this long. */
 const REPLACE_AFTER_SILENCE_US = 2 * US_PER_SECOND;
 const COOKIE_KEY_BYTES = 16;
+/** The application hears of so many refusals, and the number of the others. */
+const MAX_TOLD_PER_SECOND = 10;
 
 interface Reply {
   readonly to: NetAddress;
@@ -51,6 +55,11 @@ export class Listener implements DatagramTarget {
   readonly #outbox = new Fifo<Reply>();
   readonly #gate: Gate;
   readonly #hook: AdmissionHook | undefined;
+  /** Requests that were ignored because of their credentials. */
+  refusedCount = 0;
+  #toldRefusals = 0;
+  #toldSinceUs = LONG_AGO;
+  #untold = 0;
 
   constructor(endpoint: Endpoint, port: UdpPort, config: ConfigScope, options: AdmissionOptions = {}) {
     this.#endpoint = endpoint;
@@ -201,7 +210,10 @@ export class Listener implements DatagramTarget {
   ): DropReason | undefined {
     if (request.clientConnectionId === 0) return 'malformed';
     const identity = peerIdentity(request.cert, request.identity, address, allowWithoutAuth(this.config, address));
-    if (identity === undefined) return 'credentials';
+    if (identity === undefined) {
+      this.#onRefused(NO_IDENTITY, identity, address, nowUs);
+      return 'credentials';
+    }
     const client = `${request.clientConnectionId} ${identity}`;
     if (this.#byClient.has(client)) {
       // The same client from another address: whoever was first keeps the id.
@@ -215,12 +227,13 @@ export class Listener implements DatagramTarget {
       return undefined;
     }
     if (this.#hook?.(applicantOf(request, identity, address)) === false) return 'refused';
-    let isAcceptable = true;
+    let failure: VerifyFailure | undefined;
     const member = this.#endpoint.admit(this, from, (connection) => {
-      isAcceptable = connection.receiveRequest(request, identity, length, nowUs);
-      return isAcceptable;
+      failure = connection.receiveRequest({ request, identity, length }, nowUs);
+      return failure === undefined;
     });
-    if (member === undefined) return isAcceptable ? 'full' : 'credentials';
+    if (failure !== undefined) this.#onRefused(failure, identity, address, nowUs);
+    if (member === undefined) return failure === undefined ? 'full' : 'credentials';
     if (predecessor !== undefined) {
       predecessor.connection.supersede(nowUs);
       this.#endpoint.touch(predecessor);
@@ -235,6 +248,27 @@ export class Listener implements DatagramTarget {
   /** The application accepted the client or turned it away, or it gave up. */
   onAnswered(member: Member): void {
     this.#gate.onAnswered(member.connection.route.address);
+  }
+
+  #onRefused(
+    failure: VerifyFailure,
+    remoteIdentity: Identity | undefined,
+    remoteAddress: IpAddress,
+    nowUs: number,
+  ): void {
+    this.refusedCount++;
+    if (nowUs >= this.#toldSinceUs + US_PER_SECOND) {
+      this.#toldSinceUs = nowUs;
+      this.#toldRefusals = 0;
+    }
+    if (this.#toldRefusals >= MAX_TOLD_PER_SECOND) {
+      this.#untold++;
+      return;
+    }
+    this.#toldRefusals++;
+    const { kind, reason, detail } = failure;
+    this.#endpoint.onRefused(this, { kind, reason, detail, remoteIdentity, remoteAddress, untold: this.#untold });
+    this.#untold = 0;
   }
 
   #place({ address, port }: NetAddress, member: Member): void {

@@ -2,7 +2,9 @@
 
 import type { IpAddress } from '../base/address.ts';
 import type { Scheduled } from '../base/deadline-heap.ts';
+import type { Identity } from '../base/identity.ts';
 import { NEVER } from '../base/time.ts';
+import type { RefusalKind } from '../certs/verify.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { StateChange } from '../connection/info.ts';
 import type { RateLimit } from '../connection/rate-watch.ts';
@@ -51,7 +53,22 @@ export type EndpointEvent =
   | { readonly kind: 'drained'; readonly member: Member }
   /** In FinWait: the peer knows now. */
   | { readonly kind: 'closeConfirmed'; readonly member: Member }
-  | { readonly kind: 'gone'; readonly member: Member };
+  | { readonly kind: 'gone'; readonly member: Member }
+  | { readonly kind: 'refused'; readonly listener: Listener; readonly refusal: Refusal };
+
+/** A client that was ignored because of its credentials. */
+export interface Refusal {
+  readonly kind: RefusalKind;
+  /** The end reason that a client ends with when it finds the same fault with a server. */
+  readonly reason: number;
+  /** A sentence without a full stop. */
+  readonly detail: string;
+  /** Who it says it is; undefined if it may not be that. */
+  readonly remoteIdentity: Identity | undefined;
+  readonly remoteAddress: IpAddress;
+  /** As many went untold before it: no more than ten are told in a second. */
+  readonly untold: number;
+}
 
 /** Who gets what a port receives. */
 export interface DatagramTarget {

@@ -44,7 +44,7 @@ export function pairSessions(
 function agree(env: Environment, ends: Two<PairEnd>, ids: Two<number>, nowUs: number): Two<SessionCiphers> {
   // Whoever one end sees is who the other one says it is.
   const begin = (own: 0 | 1, other: 0 | 1) => {
-    const mine = { ...env, identity: ends[other].remoteIdentity, certificate: undefined };
+    const mine = { ...env, identity: ends[other].remoteIdentity, certificate: undefined, signingKey: undefined };
     return KeyExchange.begin(mine, ends[own].config, own === 0, ALLOW_UNSIGNED);
   };
   const client = begin(0, 1);

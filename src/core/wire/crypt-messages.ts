@@ -61,7 +61,10 @@ export interface SignedCryptInfo {
 
 /** Undefined if `bytes` are no certificate. Says nothing about its being valid. */
 export function decodeCertificate(bytes: Uint8Array): Certificate | undefined {
-  const message = parseMessage(pb.CertificateSchema, bytes);
+  return certificateOf(parseMessage(pb.CertificateSchema, bytes));
+}
+
+function certificateOf(message: pb.Certificate | undefined): Certificate | undefined {
   return (
     message && {
       keyType: message.keyType,
@@ -83,6 +86,18 @@ export function encodeCertificate(certificate: Certificate): Uint8Array {
 /** What a certificate authority is asked to sign. */
 export function encodeCertificateRequest(certificate: Certificate): Uint8Array {
   return serializeMessage(pb.CertificateRequestSchema, { cert: certificateFields(certificate) });
+}
+
+/** Undefined if `bytes` are no request. */
+export function decodeCertificateRequest(bytes: Uint8Array): Certificate | undefined {
+  const message = parseMessage(pb.CertificateRequestSchema, bytes);
+  return message && certificateOf(optional(message, 'cert'));
+}
+
+/** The private key that lies beside a certificate, as GNS takes it from the application; undefined if there is none. */
+export function embeddedPrivateKey(bytes: Uint8Array): Uint8Array | undefined {
+  const message = parseMessage(pb.CertificateSignedSchema, bytes);
+  return message && optional(message, 'privateKeyData');
 }
 
 /** Reads the envelope; undefined if it is none. A private key in it is ignored. */
