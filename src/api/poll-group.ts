@@ -30,6 +30,11 @@ export interface PollGroupEvents {
 /** Which group a connection is in. */
 const GROUPS = new WeakMap<Connection, PollGroup>();
 
+/** A listener for all: emitters call it on the connection that it is about. */
+function leaveWhenDead(this: Connection, { to }: StateChange): void {
+  if (to === 'Dead') GROUPS.get(this)?.delete(this);
+}
+
 /**
  * Made by `Networking.createPollGroup`. Taking a message from the group takes it from the connection, and the other way
  * round; a connection that has `message` listeners of its own gives to those first. Closing a connection discards what
@@ -41,7 +46,6 @@ export class PollGroup extends EventEmitter<PollGroupEvents> implements AsyncIte
   readonly #connections = new Map<Member, Connection>();
   #isClosed = false;
   readonly #onReadable = () => this.#announce();
-  readonly #onChange = (change: StateChange) => this.#forgetDead(change);
 
   /** @internal */
   constructor(driver: Driver) {
@@ -83,7 +87,7 @@ export class PollGroup extends EventEmitter<PollGroupEvents> implements AsyncIte
     this.#connections.set(member, connection);
     this.#group.add(member);
     connection.on('readable', this.#onReadable);
-    connection.on('internalState', this.#onChange);
+    connection.on('internalState', leaveWhenDead);
     this.#driver.platform.defer(this.#onReadable);
     return this;
   }
@@ -95,15 +99,8 @@ export class PollGroup extends EventEmitter<PollGroupEvents> implements AsyncIte
     this.#connections.delete(connection.member);
     this.#group.delete(connection.member);
     connection.off('readable', this.#onReadable);
-    connection.off('internalState', this.#onChange);
+    connection.off('internalState', leaveWhenDead);
     return true;
-  }
-
-  #forgetDead({ to }: StateChange): void {
-    if (to !== 'Dead') return;
-    for (const connection of this.#connections.values()) {
-      if (connection.internalState === 'Dead') this.delete(connection);
-    }
   }
 
   /** Up to `max` messages that have arrived, oldest first. */
