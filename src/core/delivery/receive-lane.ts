@@ -16,6 +16,8 @@ export interface ReceiveSettings {
 /** Where complete messages go. False: no room now; the message is not taken. */
 export interface MessageSink {
   readonly settings: ReceiveSettings;
+  /** How many bytes of its stream this lane may keep, given what others keep. */
+  streamLimitBytes(lane: ReceiveLane): number;
   deliver(payload: Uint8Array, number: number, lane: number, isReliable: boolean): boolean;
 }
 
@@ -58,6 +60,15 @@ export class ReceiveLane {
   /** Bytes of an unfinished reliable message or behind a gap. */
   get bufferedBytes(): number {
     return this.#stream === undefined ? 0 : this.#stream.end - this.#stream.start;
+  }
+
+  /** Pieces of unreliable messages that wait for others. */
+  get storedSegments(): number {
+    return this.#segments === undefined ? 0 : this.#segments.length;
+  }
+
+  dropSegments(): void {
+    this.#segments = undefined;
   }
 
   onUnreliable(
@@ -126,14 +137,16 @@ export class ReceiveLane {
     const { recvBufferBytes } = sink.settings;
     if (size === 0 || position + size <= stream.start) return Outcome.Ok;
     if (position > stream.start || stream.start < stream.end || position + size - stream.start > recvBufferBytes) {
-      return stream.store(position, bytes, start, end, recvBufferBytes) ? this.resume(sink) : Outcome.Refused;
+      const limit = sink.streamLimitBytes(this);
+      return stream.store(position, bytes, start, end, limit) ? this.resume(sink) : Outcome.Refused;
     }
     // Nothing is buffered and this comes next: whole messages are delivered without a detour, the rest is kept.
     const from = start + stream.start - position;
     const outcome = this.#deliverMessages(bytes, from, end, sink);
     stream.advance(this.#taken);
     if (outcome === Outcome.Fatal) return outcome;
-    return stream.store(stream.start, bytes, from + this.#taken, end, recvBufferBytes) ? outcome : Outcome.Refused;
+    const limit = sink.streamLimitBytes(this);
+    return stream.store(stream.start, bytes, from + this.#taken, end, limit) ? outcome : Outcome.Refused;
   }
 
   /** Delivers what is complete in the buffer; called again when the application made room. */

@@ -11,6 +11,9 @@ import { type MessageSink, ReceiveLane, type ReceiveSettings } from './receive-l
 /** Messages received so far by all connections: what came first, clocks are too coarse to tell. */
 let arrivals = 0;
 
+/** Pieces of unreliable messages that all lanes together keep: those of about ten lanes. */
+const MAX_STORED_SEGMENTS = 200;
+
 export class Receiver implements MessageSink {
   readonly settings: ReceiveSettings;
   /** While lingering nobody can read: reliable data is acknowledged and thrown away, unreliable data is refused. */
@@ -22,6 +25,9 @@ export class Receiver implements MessageSink {
   /** Lanes whose reliable messages are read as a stream, apart from the queue. */
   #streams: Map<number, Fifo<IncomingMessage>> | undefined;
   #streamMessages = 0;
+  /** Of all lanes: bytes of unfinished reliable messages or behind gaps, and pieces of unreliable ones. */
+  #streamBytes = 0;
+  #storedSegments = 0;
   /** A stream has something new. */
   hasStreamNews = false;
   #lane = new ReceiveLane(0);
@@ -121,12 +127,45 @@ export class Receiver implements MessageSink {
     end: number,
   ): Outcome {
     if (this.isDiscarding) return Outcome.Refused;
-    return this.#lane.onUnreliable(message, offset, isLast, bytes, start, end, this);
+    const before = this.#lane.storedSegments;
+    const outcome = this.#lane.onUnreliable(message, offset, isLast, bytes, start, end, this);
+    this.#storedSegments += this.#lane.storedSegments - before;
+    if (this.#storedSegments > MAX_STORED_SEGMENTS) this.#dropSegments();
+    return outcome;
+  }
+
+  /** Too many lanes hold pieces of messages: all but the lane at hand give theirs up. */
+  #dropSegments(): void {
+    for (const lane of this.#lanes) if (lane !== this.#lane) lane?.dropSegments();
+    this.#storedSegments = this.#lane.storedSegments;
   }
 
   onReliable(position: number, bytes: Uint8Array, start: number, end: number): Outcome {
     if (this.isDiscarding) return Outcome.Ok;
-    return this.#lane.onReliable(position, bytes, start, end, this);
+    const before = this.#lane.bufferedBytes;
+    const outcome = this.#lane.onReliable(position, bytes, start, end, this);
+    this.#streamBytes += this.#lane.bufferedBytes - before;
+    return outcome;
+  }
+
+  /**
+   * GNS bounds each lane by `recvBufferSize`, of which a peer can fill 256. Here all together may keep twice that much;
+   * beyond it only the first lane that keeps anything may go on, so that at least one always gets to its end.
+   */
+  streamLimitBytes(lane: ReceiveLane): number {
+    const { recvBufferBytes } = this.settings;
+    const leftBytes = 2 * recvBufferBytes - (this.#streamBytes - lane.bufferedBytes);
+    if (leftBytes >= recvBufferBytes || this.#isFirstToKeep(lane)) return recvBufferBytes;
+    // What fills gaps takes no more room.
+    return Math.max(leftBytes, lane.bufferedBytes);
+  }
+
+  #isFirstToKeep(lane: ReceiveLane): boolean {
+    for (const other of this.#lanes) {
+      if (other === lane) return true;
+      if (other !== undefined && other.bufferedBytes > 0) return false;
+    }
+    return true;
   }
 
   deliver(payload: Uint8Array, number: number, lane: number, isReliable: boolean): boolean {
@@ -184,7 +223,10 @@ export class Receiver implements MessageSink {
     for (const lane of this.#lanes) {
       if (lane === undefined) continue;
       this.#lane = lane;
-      if (lane.resume(this) === Outcome.Fatal) return Outcome.Fatal;
+      const before = lane.bufferedBytes;
+      const outcome = lane.resume(this);
+      this.#streamBytes += lane.bufferedBytes - before;
+      if (outcome === Outcome.Fatal) return Outcome.Fatal;
     }
     return Outcome.Ok;
   }
@@ -194,6 +236,7 @@ export class Receiver implements MessageSink {
     this.#isHeldBack = false;
     this.#lane = new ReceiveLane(0);
     this.#lanes = [this.#lane];
+    this.#streamBytes = this.#storedSegments = 0;
   }
 
   dropUnread(): void {
