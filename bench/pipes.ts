@@ -55,7 +55,7 @@ export async function listenPipe(wire: Wire, host: string, onPipe: (pipe: Pipe) 
     case 'ours':
       return listenOurs(wire, host, onPipe);
     default:
-      return (await openNpmPipe(wire.kind)).listen(host, onPipe);
+      return openNpmPipe(wire.kind).listen(host, onPipe);
   }
 }
 
@@ -75,7 +75,7 @@ export async function connectPipe(wire: Wire, host: string, port: number): Promi
     case 'ours':
       return new OurPipe(await ourNetworking(wire).connect(`${host}:${port}`), wire);
     default:
-      return (await openNpmPipe(wire.kind)).connect(host, port);
+      return openNpmPipe(wire.kind).connect(host, port);
   }
 }
 
@@ -154,13 +154,20 @@ class DatagramPipe implements Pipe {
     }
     if (this.#sent - this.#acked < WINDOW_PACKETS) return true;
     this.#isWaiting = true;
-    const ackedBefore = this.#acked;
+    this.#watch(this.#acked);
+    return false;
+  }
+
+  #watch(ackedBefore: number): void {
     setTimeout(() => {
-      if (!this.#isWaiting || this.#acked !== ackedBefore) return;
+      if (!this.#isWaiting) return;
+      if (this.#acked !== ackedBefore) {
+        this.#watch(this.#acked);
+        return;
+      }
       this.#acked = this.#sent;
       this.#resume();
     }, STUCK_MS).unref();
-    return false;
   }
 
   #resume(): void {
