@@ -82,7 +82,7 @@ function wrapped(cert: Uint8Array): Uint8Array {
 }
 
 /** What is read means the same when it is written and read again. */
-function message<T>(
+export function message<T>(
   name: string,
   seeds: readonly Uint8Array[],
   decode: (bytes: Uint8Array, length: number) => T | undefined,
@@ -295,7 +295,7 @@ function certificateIdentities(seeds: Seeds): Target {
   };
 }
 
-function texts<T extends { toString(): string }>(
+export function texts<T extends { toString(): string }>(
   name: string,
   examples: readonly string[],
   parse: (text: string) => T | undefined,

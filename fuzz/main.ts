@@ -7,6 +7,7 @@ import { connectKill, connectPlayClose } from './cycles.ts';
 import { decoderTargets, type Target } from './decoders.ts';
 import { fuzzGuided } from './guided.ts';
 import { type LiveTarget, LyingPeer, MeddledPath } from './live.ts';
+import { ForgedStun, rendezvousTargets } from './rendezvous.ts';
 import { fuzz } from './run.ts';
 import { addToCorpus, loadSeeds, type Seeds } from './seeds.ts';
 
@@ -53,7 +54,7 @@ console.log(`seed ${seed}`);
 for (const name of chosen) await COMMANDS[name]!();
 
 function targets(): readonly Target[] {
-  return decoderTargets(seeds).filter(({ name }) => name.includes(only));
+  return [...decoderTargets(seeds), ...rendezvousTargets(seeds)].filter(({ name }) => name.includes(only));
 }
 
 function decoders(): void {
@@ -74,6 +75,7 @@ function live(): void {
   const kinds: readonly ((random: SeededRandom, all: Seeds) => LiveTarget)[] = [
     (random, all) => new MeddledPath(random, all),
     (random, all) => new LyingPeer(random, all),
+    (random) => new ForgedStun(random),
   ];
   for (const make of kinds) {
     const target = make(new SeededRandom(seed), seeds);

@@ -19,6 +19,7 @@ export interface Seeds {
   readonly statsBlobs: readonly Uint8Array[];
   readonly certificates: readonly Uint8Array[];
   readonly cryptInfos: readonly Uint8Array[];
+  readonly signals: readonly Uint8Array[];
 }
 
 /** Of each recording so many data packets, evenly spread: the rest is much the same. */
@@ -32,6 +33,7 @@ export function loadSeeds(): Seeds {
     statsBlobs: [] as Uint8Array[],
     certificates: [] as Uint8Array[],
     cryptInfos: [] as Uint8Array[],
+    signals: loadSignals(),
   };
   for (const { keys, packets } of handshakeNames().map(loadHandshake)) {
     for (const { datagram } of packets) seeds.controlPackets.push(datagram);
@@ -68,11 +70,17 @@ function cipherOf(cipher: 'AES_256_GCM' | 'NULL', { key, iv }: { readonly key: U
   return cipher === 'NULL' ? nullCipher() : gcmCipher(nodeCrypto.aead(key), iv);
 }
 
+function loadSignals(): Uint8Array[] {
+  const { signals } = JSON.parse(readFileSync(SIGNALS, 'utf8')) as { signals: { hex: string }[] };
+  return signals.map((signal) => hex(signal.hex));
+}
+
 /** By target: inputs, in hex, that hurt once or led to where nothing else did. */
 export type Corpus = Readonly<Record<string, readonly string[]>>;
 
 /** Compiled, this file lies in `<build>/fuzz`. */
 const CORPUS = new URL('../../fuzz/corpus.json', import.meta.url);
+const SIGNALS = new URL('../../test/vectors/signals.json', import.meta.url);
 
 export function loadCorpus(): Corpus {
   return JSON.parse(readFileSync(CORPUS, 'utf8')) as Corpus;

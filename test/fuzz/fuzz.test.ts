@@ -3,6 +3,7 @@
 import { expect } from 'chai';
 import { decoderTargets } from '../../fuzz/decoders.ts';
 import { type LiveTarget, LyingPeer, MeddledPath } from '../../fuzz/live.ts';
+import { ForgedStun, rendezvousTargets } from '../../fuzz/rendezvous.ts';
 import { fuzz, lookClosely } from '../../fuzz/run.ts';
 import { loadCorpus, loadSeeds } from '../../fuzz/seeds.ts';
 import { SeededRandom } from '../../src/core/base/random.ts';
@@ -10,7 +11,7 @@ import { hex } from '../support/hex.ts';
 import { itSeeded } from '../support/seed.ts';
 
 const seeds = loadSeeds();
-const targets = decoderTargets(seeds);
+const targets = [...decoderTargets(seeds), ...rendezvousTargets(seeds)];
 const INPUTS = 20_000;
 const PACKETS = 20_000;
 const TEST_MS = 60_000;
@@ -31,6 +32,7 @@ describe('fuzzing', () => {
   for (const make of [
     (random: SeededRandom): LiveTarget => new MeddledPath(random, seeds),
     (random: SeededRandom): LiveTarget => new LyingPeer(random, seeds),
+    (random: SeededRandom): LiveTarget => new ForgedStun(random),
   ]) {
     const { name } = make(new SeededRandom(0));
     itSeeded(`living connections bear ${PACKETS} packets of ${name}, and leave nothing behind`, function (seed) {
