@@ -113,6 +113,7 @@ export class IceAgent {
   #remoteUfrag: string | undefined;
   #route: Route | undefined;
   #routePair: Pair | undefined;
+  #hasFailed = false;
   #isClosed = false;
 
   /** Made by `IcePort.newAgent`. */
@@ -152,16 +153,16 @@ export class IceAgent {
   addRemoteCandidate(text: string, nowUs: number): boolean {
     const candidate = parseCandidate(text);
     if (this.#isClosed || candidate === undefined || !this.#isUsable(candidate.address.address)) return false;
-    const known = this.#remoteAt(candidate.address);
-    if (known !== undefined) {
-      known.candidate = { ...candidate, address: known.candidate.address };
+    let remote = this.#remoteAt(candidate.address);
+    if (remote !== undefined) {
+      remote.candidate = { ...candidate, address: remote.candidate.address };
       this.#finder.list.sort();
       this.#updateRoute();
-      return true;
-    }
-    if (this.#remotes.length >= MAX_REMOTE_CANDIDATES) return false;
-    const remote = this.#newRemote(candidate);
-    if (this.#mayGoStraight(candidate.address)) this.#addPair(remote, undefined, nowUs);
+    } else if (this.#remotes.length < MAX_REMOTE_CANDIDATES) {
+      remote = this.#newRemote(candidate);
+      this.#hasFailed = false;
+    } else return false;
+    this.#addStraight(remote, nowUs);
     for (const relay of this.#port.relays) this.#addRelayed(remote, relay, nowUs);
     return true;
   }
@@ -229,10 +230,7 @@ export class IceAgent {
       this.#signaled.add(text);
       this.#push({ kind: 'localCandidate', text });
     }
-    for (const remote of this.#remotes) {
-      const isNew = this.#finder.list.find(remote.candidate.address, undefined) === undefined;
-      if (isNew && this.#mayGoStraight(remote.candidate.address)) this.#addPair(remote, undefined, nowUs);
-    }
+    for (const remote of this.#remotes) this.#addStraight(remote, nowUs);
   }
 
   /** The network of this machine is another one. */
@@ -258,9 +256,12 @@ export class IceAgent {
   /** For `PathFinder`. */
   onPath(change: 'selected' | 'lost' | 'failed', pair: Pair | undefined, nowUs: number): void {
     if (change === 'failed') {
-      if (!this.isGathering) this.#push({ kind: 'failed' });
+      if (this.isGathering || this.#hasFailed) return;
+      this.#hasFailed = true;
+      this.#push({ kind: 'failed' });
       return;
     }
+    this.#hasFailed = false;
     const before = this.#route;
     this.#routePair?.relay?.releaseChannel(this.#routePair.to, this);
     this.#routePair = change === 'lost' ? undefined : pair;
@@ -290,10 +291,6 @@ export class IceAgent {
     return kind !== 'unusable' && !(familyOf(host) === 'IPv6' && isLinkLocal(host));
   }
 
-  #mayGoStraight(remote: NetAddress): boolean {
-    return this.#allowsStraight && this.#port.hasFamily(familyOf(remote.address));
-  }
-
   #remoteAt(address: NetAddress): RemoteCandidate | undefined {
     return this.#remotes.find(({ candidate }) => isSameAddress(candidate.address, address));
   }
@@ -316,6 +313,12 @@ export class IceAgent {
     }
     if (relay !== undefined) relay.permit(from.address, this, nowUs);
     return this.#addPair(remote, relay, nowUs);
+  }
+
+  #addStraight(remote: RemoteCandidate, nowUs: number): void {
+    const { address } = remote.candidate;
+    if (!this.#allowsStraight || !this.#port.hasFamily(familyOf(address.address))) return;
+    if (this.#finder.list.find(address, undefined) === undefined) this.#addPair(remote, undefined, nowUs);
   }
 
   #addRelayed(remote: RemoteCandidate, relay: TurnClient, nowUs: number): void {

@@ -21,7 +21,7 @@ import { PathWatch } from './path-watch.ts';
 import { latin1, StunAttribute, StunClass, type StunMessage } from './stun.ts';
 import type { TurnClient } from './turn-client.ts';
 
-/** Told what became of the search. */
+/** Told what became of the search; `failed` again each time that another check fails in vain. */
 export interface PathListener {
   onPath(change: 'selected' | 'lost' | 'failed', pair: Pair | undefined, nowUs: number): void;
 }
@@ -57,7 +57,6 @@ export class PathFinder implements Timed, Checker {
   #watch: PathWatch | undefined;
   #suspectSinceUs = NEVER;
   #lastCheckUs = LONG_AGO;
-  #hasFailed = false;
 
   constructor(exchange: StunExchange, listener: PathListener, local: Credentials, isControlling: boolean) {
     this.#exchange = exchange;
@@ -82,7 +81,6 @@ export class PathFinder implements Timed, Checker {
   }
 
   add(pair: Pair, nowUs: number): void {
-    this.#hasFailed = false;
     const dropped = this.list.add(pair, this.selected);
     if (dropped !== undefined) this.#forget(dropped);
     this.handleTimeout(nowUs);
@@ -188,7 +186,6 @@ export class PathFinder implements Timed, Checker {
     pair.mapped = mappedAddress(message);
     pair.failures = 0;
     pair.streak++;
-    this.#hasFailed = false;
     if (pair === this.selected) this.#handleConsent(rttUs, nowUs);
     else this.#planProbe(pair, nowUs);
     if (pair === this.#nominated && check.content.nominates) {
@@ -223,9 +220,7 @@ export class PathFinder implements Timed, Checker {
       this.#planProbe(pair, nowUs);
     }
     this.#reconsider(nowUs);
-    if (this.#hasFailed || this.list.pairs.some(({ state }) => state !== 'failed')) return;
-    this.#hasFailed = true;
-    this.#listener.onPath('failed', undefined, nowUs);
+    if (this.list.pairs.every(({ state }) => state === 'failed')) this.#listener.onPath('failed', undefined, nowUs);
   }
 
   // ---- choosing
