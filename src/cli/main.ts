@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { NetworkingError } from '../index.ts';
 import { EXIT_USAGE, parseArguments, UsageError } from './usage.ts';
 
-const USAGE = 'usage: gns chat|ping|peer|signal|demo|help [ARGUMENT ...]';
+const USAGE = 'usage: gns cert|chat|ping|peer|signal|demo|help [ARGUMENT ...]';
 
 const HELP = `gns: game networking sockets on the command line
 
@@ -17,6 +17,7 @@ const HELP = `gns: game networking sockets on the command line
                                report what happens as JSON, one object per line
   gns signal [--port N] [--nats URL]
                                run a signaling server, by which peers find each other
+  gns cert ACTION ...          make an authority, issue, read and check certificates
   gns demo [--plain]           watch every state of a connection, in about 15 seconds
   gns help                     show this
   gns --version                show the version
@@ -27,6 +28,7 @@ Chat also takes --nick NAME. More is in docs/cli.md.
 
 /** A subcommand gets the arguments behind its name and resolves with the exit status. */
 const SUBCOMMANDS: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
+  cert: async (args) => (await import('./cert.ts')).cert(args),
   chat: async (args) => (await import('./chat/chat.ts')).chat(args),
   demo: async (args) => (await import('./demo.ts')).demo(args),
   ping: async (args) => (await import('./ping.ts')).ping(args),
