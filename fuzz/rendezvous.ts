@@ -6,7 +6,7 @@ import type { SeededRandom } from '../src/core/base/random.ts';
 import { formatCandidate, parseCandidate } from '../src/core/ice/candidate.ts';
 import { decodeStun, isStun, StunAttribute } from '../src/core/ice/stun.ts';
 import type { NetAddress } from '../src/core/platform.ts';
-import { decodeSignal, encodeSignal } from '../src/core/wire/signal.ts';
+import { decodeSignal, encodeSignal, type Signal } from '../src/core/wire/signal.ts';
 import { SimulatedNetwork } from '../src/netsim/network.ts';
 import { TurnServer } from '../src/netsim/turn-server.ts';
 import { nodeCrypto } from '../src/node/crypto.ts';
@@ -18,7 +18,7 @@ import type { Seeds } from './seeds.ts';
 
 export function rendezvousTargets(seeds: Seeds): readonly Target[] {
   return [
-    message('signals', seeds.signals, (bytes, length) => decodeSignal(bytes.subarray(0, length)), encodeSignal),
+    message('signals', seeds.signals, readSignal, encodeSignal),
     stun(),
     texts(
       'candidates',
@@ -33,6 +33,12 @@ export function rendezvousTargets(seeds: Seeds): readonly Target[] {
       },
     ),
   ];
+}
+
+/** That somebody is a hosted server is read, and never written. */
+function readSignal(bytes: Uint8Array, length: number): Signal | undefined {
+  const signal = decodeSignal(bytes.subarray(0, length));
+  return signal && { ...signal, isHostedServer: false };
 }
 
 function stun(): Target {
