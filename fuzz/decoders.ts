@@ -6,6 +6,15 @@ import { IpAddress } from '../src/core/base/address.ts';
 import { ByteReader } from '../src/core/base/bytes.ts';
 import { invariant } from '../src/core/base/errors.ts';
 import { Identity } from '../src/core/base/identity.ts';
+import {
+  readBlocks,
+  readPrivateKeyBlob,
+  readPublicKeys,
+  TextType,
+  writeBlock,
+  writePrivateKey,
+  writePublicKey,
+} from '../src/core/certs/text.ts';
 import { ConfigScope } from '../src/core/config/scope.ts';
 import { dataPathSettings } from '../src/core/connection/settings.ts';
 import { Delivery } from '../src/core/delivery/delivery.ts';
@@ -28,6 +37,7 @@ import { FrameDecoder, type FrameSink, MAX_LANES, Outcome } from '../src/core/wi
 import { readIdentity } from '../src/core/wire/identity-fields.ts';
 import { decodeStatsBlob, encodeStatsBlob } from '../src/core/wire/stats-messages.ts';
 import { StreamHeader } from '../src/core/wire/stream-header.ts';
+import { nodeCrypto } from '../src/node/crypto.ts';
 import type { Seeds } from './seeds.ts';
 
 /** Something that is given bytes. */
@@ -54,6 +64,7 @@ export function decoderTargets(seeds: Seeds): readonly Target[] {
     ),
     message('key exchanges', seeds.cryptInfos, whole(decodeCryptInfo), encodeCryptInfo),
     certificateIdentities(seeds),
+    keyFiles(seeds),
     texts(
       'identities',
       [
@@ -311,6 +322,30 @@ export function texts<T extends { toString(): string }>(
       const shown = parsed.toString();
       invariant(parse(shown)?.toString() === shown, 'what is shown is read as the same');
       return shown;
+    },
+  };
+}
+
+/** Files with keys and certificates: in clear text as people paste them, in part binary within. */
+function keyFiles(seeds: Seeds): Target {
+  const encoder = new TextEncoder();
+  const decoder = new TextDecoder();
+  const { publicKey } = nodeCrypto.signingKey(new Uint8Array(32).fill(5));
+  const privateKey = writePrivateKey({ seed: new Uint8Array(32).fill(5), publicKey }, 'somebody');
+  const files = [
+    privateKey,
+    writePublicKey(publicKey, 'somebody'),
+    writeBlock('STEAMDATAGRAM CERT', seeds.certificates[0]!),
+  ];
+  const [blob] = readBlocks(privateKey, TextType.PrivateKey);
+  return {
+    name: 'key files',
+    seeds: [...files.map((text) => encoder.encode(text)), blob!],
+    run(bytes, length) {
+      const text = decoder.decode(bytes.subarray(0, length));
+      const blocks = Object.values(TextType).flatMap((type) => readBlocks(text, type));
+      for (const block of blocks) if (block !== undefined) readPrivateKeyBlob(block);
+      return [readPublicKeys(text), blocks, readPrivateKeyBlob(bytes.slice(0, length))];
     },
   };
 }
