@@ -47,6 +47,7 @@ export function openSocketPair(
     scope.setAll(config);
     return scope;
   });
+  const kind = isInMemory ? ({ kind: 'memory' } as const) : {};
   const link = new MemoryLink(platform);
   const open: PortOpener = (sink) =>
     isInMemory ? link.open(sink) : driver.fakePorts.open({ address: '127.0.0.1', port: 0 }, sink);
@@ -56,8 +57,8 @@ export function openSocketPair(
     driver.attachPort(open, (second) => {
       members = endpoint.pair(
         [
-          { path: { port: first, remote: second.local }, config: scopes[0]!, remoteIdentity: identities[0] },
-          { path: { port: second, remote: first.local }, config: scopes[1]!, remoteIdentity: identities[1] },
+          { path: { port: first, remote: second.local, ...kind }, config: scopes[0]!, remoteIdentity: identities[0] },
+          { path: { port: second, remote: first.local, ...kind }, config: scopes[1]!, remoteIdentity: identities[1] },
         ],
         platform.nowUs(),
       );

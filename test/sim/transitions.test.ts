@@ -9,6 +9,7 @@ import { ConfigScope } from '../../src/core/config/scope.ts';
 import type { ConnectionConfigOptions } from '../../src/core/config/values.ts';
 import { Connection } from '../../src/core/connection/connection.ts';
 import { type ConnectionState, TRANSITIONS, TRIGGERS, type Trigger } from '../../src/core/connection/state-table.ts';
+import { ClientHandshake } from '../../src/core/connection/udp-handshake.ts';
 import { Endpoint, StrayLimiter } from '../../src/core/endpoint/endpoint.ts';
 import type { EndpointEvent, Member } from '../../src/core/endpoint/member.ts';
 import type { Platform } from '../../src/core/platform.ts';
@@ -224,12 +225,15 @@ const closeLinger = (scene: Scene) => scene.act((connection, nowUs) => connectio
 const destroy = (scene: Scene) => scene.act((connection, nowUs) => connection.destroy(nowUs));
 const peerClose = (scene: Scene) =>
   scene.actRemotely((connection, nowUs) => connection.close(1003, 'the peer closed', false, nowUs));
+const newHandshake = (scene: Scene, { id, config, route }: Connection, nowUs: number) =>
+  new ClientHandshake(scene.client.endpoint.env, config, id, route.address, undefined, nowUs);
 const cutLink = (scene: Scene) => scene.setLink(DEAD, DEAD);
 const nothing = () => {};
 
 /** How the trigger of each row comes about. */
 const SCENES: Readonly<Partial<Record<Row, (scene: Scene) => void>>> = {
-  'None start': (scene) => scene.act((connection, nowUs) => connection.connect(nowUs)),
+  'None start': (scene) =>
+    scene.act((connection, nowUs) => connection.begin(newHandshake(scene, connection, nowUs), nowUs)),
   'None destroy': destroy,
   'Connecting establish': (scene) => scene.establish(),
   'Connecting peerClose': peerClose,

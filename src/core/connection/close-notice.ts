@@ -5,6 +5,7 @@
 
 import { NEVER, US_PER_MS } from '../base/time.ts';
 import type { ConnectionClosed, NoConnection } from '../wire/control-packets.ts';
+import type { End } from './end-reason.ts';
 
 const MIN_PAUSE_MS = 200;
 const MAX_REPEATS = 4;
@@ -22,12 +23,23 @@ export class CloseNotice {
   #pauseUs = 0;
   #repeatsLeft = 0;
 
+  /** Why it ends; the last to say so is right. */
+  set({ reason, debug }: End): void {
+    this.reason = reason;
+    this.debug = debug;
+  }
+
   /** The first notice is due now. `pingMs` is -1 if unknown. */
   start(pingMs: number, nowUs: number): void {
     if (this.isConfirmed || this.isMuted) return;
     this.dueUs = nowUs;
     this.#pauseUs = Math.max(MIN_PAUSE_MS, 2 * pingMs + MIN_PAUSE_MS / 2) * US_PER_MS;
     this.#repeatsLeft = MAX_REPEATS;
+  }
+
+  /** It was said before, and nobody answered. */
+  get isRepeated(): boolean {
+    return !this.isConfirmed && this.#repeatsLeft < MAX_REPEATS - 1 && this.dueUs !== NEVER;
   }
 
   /** True once for each time that it is to be said. */

@@ -4,7 +4,6 @@
 import { Fifo } from '../base/fifo.ts';
 import type { Identity } from '../base/identity.ts';
 import { NEVER, US_PER_MS } from '../base/time.ts';
-import type { Expectation, VerifyFailure } from '../certs/verify.ts';
 import type { ConfigScope } from '../config/scope.ts';
 import type { LaneOptions } from '../delivery/lane-scheduler.ts';
 import type { IncomingMessage, OutgoingOptions } from '../delivery/message.ts';
@@ -13,22 +12,23 @@ import type { NetAddress } from '../platform.ts';
 import type { ConnectionClosed, ControlPacket } from '../wire/control-packets.ts';
 import { recipientOf } from '../wire/data-packet.ts';
 import { Outcome } from '../wire/frames.ts';
+import type { Signal } from '../wire/signal.ts';
 import { CloseNotice } from './close-notice.ts';
 import { DataPath } from './data-path.ts';
 import { applicationEnd, type End, EndReason, Ends } from './end-reason.ts';
-import type { Environment, Path, TransmitSlot } from './environment.ts';
+import { type Environment, NOWHERE, type Path, type TransmitSlot } from './environment.ts';
+import type { Handshake, Session, Step } from './handshake.ts';
 import { History } from './history.ts';
 import { type ConnectionInfo, connectionFlags, type StateChange } from './info.ts';
 import { Outbox } from './outbox.ts';
+import { P2pLink } from './p2p-link.ts';
 import { Route } from './route.ts';
 import { SECURITY_VALUES } from './settings.ts';
 import { type ConnectionState, FACTS, TRANSITIONS, type Trigger, visibleState } from './state-table.ts';
-import { type Arrival, ClientHandshake, type ClientStep, ServerHandshake, type Session } from './udp-handshake.ts';
 
 /** Why a message was not taken, beside what delivery says. */
 export type SendRefusal = Refusal | 'closed' | 'ended' | 'notConnected';
 
-const HANDSHAKE_RETRY_US = 500 * US_PER_MS;
 const FIN_WAIT_US = 5_000 * US_PER_MS;
 
 export class Connection {
@@ -40,10 +40,10 @@ export class Connection {
   readonly route: Route;
   #state: ConnectionState = 'None';
   readonly history = new History();
-  #client: ClientHandshake | undefined;
-  #server: ServerHandshake | undefined;
+  #handshake: Handshake | undefined;
+  /** Of P2P connections, whose handshake it is, too. Set once. */
+  link: P2pLink | undefined;
   #session: Session | undefined;
-  #handshakeDueUs = NEVER;
   readonly #notice = new CloseNotice();
   readonly #outbox = new Outbox(this.history);
   readonly #events = new Fifo<StateChange>();
@@ -64,10 +64,10 @@ export class Connection {
   }
   /** The peer's connection id; 0 until it has told. */
   get remoteId(): number {
-    return this.#session?.remoteId ?? this.#server?.remoteId ?? this.#client?.remoteId ?? 0;
+    return this.#session?.remoteId ?? this.#handshake?.remoteId ?? 0;
   }
   get identity(): Identity | undefined {
-    return this.#session?.identity ?? this.#server?.identity ?? this.#client?.remoteIdentity;
+    return this.#session?.identity ?? this.#handshake?.identity;
   }
 
   /** In FinWait: the peer has confirmed that it knows of the close, or cannot be expected to. */
@@ -77,11 +77,12 @@ export class Connection {
 
   /** Who vouches for the peer, and what it showed; undefined until it is verified. */
   get verified(): Pick<Session, 'isAuthenticated' | 'shown'> | undefined {
-    return this.#session ?? this.#server;
+    return this.#session ?? (this.#handshake?.shown === undefined ? undefined : this.#handshake);
   }
 
   get info(): ConnectionInfo {
     const isAuthenticated = this.verified?.isAuthenticated ?? false;
+    const isEncrypted = this.#session?.ciphers.isEncrypted ?? false;
     return {
       state: visibleState(this.#state),
       endReason: this.#notice.reason,
@@ -89,45 +90,32 @@ export class Connection {
       remoteIdentity: this.identity,
       remoteAddress: this.route.address,
       isIncoming: this.isIncoming,
-      flags: connectionFlags(this.route.address, isAuthenticated, this.#session?.ciphers.isEncrypted ?? false),
+      flags: connectionFlags(this.route, this.data.stats.roundTrip.smoothedMs, isAuthenticated, isEncrypted),
     };
   }
 
   // ---- commands of the application
 
-  /** Begins to connect, to a peer that must be as expected. */
-  connect(nowUs: number, expected?: Expectation): void {
-    this.#client = new ClientHandshake(this.#env, this.config, this.id, this.route.address, expected);
+  /** Begins: to connect, or to wait until the application answers a client that was let in. */
+  begin(handshake: Handshake, nowUs: number): void {
+    this.#handshake = handshake;
+    if (handshake instanceof P2pLink) this.link = handshake;
     this.#apply('start', nowUs);
-    for (const name of SECURITY_VALUES) this.config.lock(name);
-    this.#handshakeDueUs = nowUs;
+    if (!this.isIncoming) this.#lockSecurity();
     this.handleTimeout(nowUs);
   }
 
-  /** Enters a client's request; what is wrong with its credentials if the connection is of no use. */
-  receiveRequest({ request, identity, length }: Arrival, nowUs: number): VerifyFailure | undefined {
-    const { roundTrip, received } = this.data.stats;
-    const { address } = this.route;
-    const begun = ServerHandshake.begin(this.#env, this.config, address, request, identity, roundTrip, nowUs);
-    if ('kind' in begun) return begun;
-    this.#server = begun;
-    received.note(length);
-    this.#apply('start', nowUs);
-    return undefined;
+  #lockSecurity(): void {
+    for (const name of SECURITY_VALUES) this.config.lock(name);
   }
 
   accept(nowUs: number): 'ok' | 'notIncoming' | 'notConnecting' | 'handshakeFailed' {
     if (!this.isIncoming) return 'notIncoming';
     if (this.#state !== 'Connecting') return 'notConnecting';
-    for (const name of SECURITY_VALUES) this.config.lock(name);
-    const session = this.#server!.accept(this.id);
-    if ('reason' in session) {
-      this.#fail(session, nowUs);
-      return 'handshakeFailed';
-    }
-    this.#outbox.push(this.#server!.connectOk(this.id, nowUs));
-    this.establish(session, nowUs);
-    return 'ok';
+    this.#lockSecurity();
+    const step = this.#handshake!.accept(nowUs);
+    this.act(step, nowUs);
+    return step.kind === 'fail' ? 'handshakeFailed' : 'ok';
   }
 
   /** Why nothing can be sent any more. */
@@ -175,7 +163,7 @@ export class Connection {
   /** False if the application had closed it already. */
   close(reason: number, debug: string, linger: boolean, nowUs: number): boolean {
     if (!FACTS[this.#state].isVisible) return false;
-    if (FACTS[this.#state].isActive) this.#setEnd(applicationEnd(reason, debug));
+    if (FACTS[this.#state].isActive) this.#notice.set(applicationEnd(reason, debug));
     const mustFlush = linger && this.#state === 'Connected' && this.data.delivery.undeliveredBytes > 0;
     if (mustFlush) this.data.delivery.flush(nowUs);
     this.#apply(mustFlush ? 'closeLinger' : 'close', nowUs);
@@ -203,9 +191,10 @@ export class Connection {
     if (recipient !== this.id) {
       if (!this.#env.mayAnswerStray(nowUs)) return;
       this.#outbox.push({ kind: 'noConnection', fromConnectionId: recipient, toConnectionId: 0 });
-    } else if (FACTS[this.#state].carriesData) {
+    } else if (FACTS[this.#state].carriesData || this.#state === 'FindingRoute') {
       this.#fail(this.route.receive(this.data, bytes, length, nowUs), nowUs);
-      if (this.data.stats.window.highest > 1) this.#server = undefined; // who sends data has our answer
+      if (this.data.hasHeardPeer) this.#handshake?.onData?.();
+      this.#checkRoute(nowUs);
       this.#checkFlushed(nowUs);
     } else if (!FACTS[this.#state].isActive) this.#sayClosed();
   }
@@ -223,48 +212,21 @@ export class Connection {
     if (FACTS[this.#state].carriesData) this.data.liveness.onReceived(nowUs);
     if (packet === undefined) return;
     this.history.onReceived(packet.kind);
-    switch (packet.kind) {
-      case 'challengeRequest':
-        if (packet.connectionId === this.remoteId) this.#answerRequest(nowUs);
-        break;
-      case 'connectRequest':
-        if (packet.clientConnectionId === this.remoteId) this.#answerRequest(nowUs);
-        break;
-      case 'challengeReply':
-        if (this.#client === undefined || this.#state !== 'Connecting') return;
-        this.#take(this.#client.onChallengeReply(packet, this.data.stats.roundTrip, nowUs), nowUs);
-        break;
-      case 'connectOk':
-        if (this.#client === undefined) return;
-        if (this.#state === 'Connecting') {
-          this.#take(this.#client.onConnectOk(packet, this.data.stats.roundTrip, this.identity, nowUs), nowUs);
-        } else if (!FACTS[this.#state].isActive && this.#client.identityOf(packet) !== undefined) this.#sayClosed();
-        break;
-      case 'connectionClosed':
-        this.#onConnectionClosed(packet, nowUs);
-        break;
-      case 'noConnection':
-        if (packet.toConnectionId !== this.id || packet.fromConnectionId !== this.remoteId) return;
-        this.#peerEnded(Ends.unknownToPeer, nowUs);
-    }
+    if (packet.kind === 'connectionClosed') this.#onConnectionClosed(packet, nowUs);
+    else if (packet.kind === 'noConnection') {
+      if (packet.toConnectionId !== this.id || packet.fromConnectionId !== this.remoteId) return;
+      this.#peerEnded(Ends.unknownToPeer, nowUs);
+    } else this.act(this.#handshake?.onPacket(packet, this.#state, this.data.stats.roundTrip, nowUs), nowUs);
   }
 
-  /** The client did not hear our reply, or does not know that we closed. */
-  #answerRequest(nowUs: number): void {
-    if (!FACTS[this.#state].isActive) this.#sayClosed();
-    else if (this.#server !== undefined && FACTS[this.#state].carriesData) {
-      this.#outbox.push(this.#server.connectOk(this.id, nowUs));
-    }
-  }
-
-  #take(step: ClientStep | undefined, nowUs: number): void {
+  /** Does what a handshake has come to. */
+  act(step: Step | undefined, nowUs: number): void {
     if (step === undefined) return;
-    if (step.kind === 'fail') this.#fail(step.failure, nowUs);
-    else if (step.kind === 'establish') this.establish(step.session, nowUs);
-    else {
-      this.#outbox.push(step.packet);
-      this.#handshakeDueUs = nowUs + HANDSHAKE_RETRY_US;
-    }
+    if (step.kind === 'fail') this.#fail(step.end, nowUs);
+    else if (step.kind === 'say') this.#outbox.push(step.packet);
+    else if (step.kind === 'sayClosed') this.#sayClosed();
+    else if (step.kind === 'peerEnded') this.#peerEnded(step.end, nowUs);
+    else this.establish(step.session, nowUs, step.reply);
   }
 
   #onConnectionClosed(packet: ConnectionClosed, nowUs: number): void {
@@ -277,10 +239,34 @@ export class Connection {
     if (isOurs) this.#peerEnded({ reason: packet.reason, debug }, nowUs);
   }
 
+  /** A signal that is meant for this connection, from whom it may come. */
+  handleSignal(signal: Signal, nowUs: number): void {
+    this.act(this.link!.onSignal(signal, this.#state, this.#notice, nowUs), nowUs);
+    this.#followIce(nowUs);
+  }
+
+  /** Goes the way that ICE has found, and asks the peer for a sign of life there. Call when ICE has news. */
+  #followIce(nowUs: number): void {
+    const found = this.link?.pollPath(nowUs);
+    if (found === undefined) return;
+    this.route.set(this.link!.path!);
+    this.data.stats.roundTrip.addMeasured(found.rttUs, nowUs);
+    this.data.probe();
+    this.#checkRoute(nowUs);
+  }
+
+  /** The peer's data came through, and we know where to send ours. */
+  #checkRoute(nowUs: number): void {
+    if (this.#state === 'FindingRoute' && this.data.hasHeardPeer && this.#hasPath) {
+      this.data.delivery.isHeld = false;
+      this.#apply('establish', nowUs);
+    }
+  }
+
   #peerEnded(end: End, nowUs: number): void {
     this.#notice.confirm();
     if (TRANSITIONS[this.#state].peerClose === 'ClosedByPeer' && this.#state !== 'ClosedByPeer') {
-      this.#setEnd(end);
+      this.#notice.set(end);
       this.#notice.isByPeer = true;
     }
     if (TRANSITIONS[this.#state].peerClose !== undefined) this.#apply('peerClose', nowUs);
@@ -290,8 +276,14 @@ export class Connection {
 
   /** Call at `nextTimeoutUs`, or whenever it suits. */
   handleTimeout(nowUs: number): void {
-    if (this.#state === 'Connecting') this.#onConnectingTime(nowUs);
-    else if (FACTS[this.#state].carriesData) {
+    this.#followIce(nowUs);
+    if (this.#state === 'Connecting') {
+      if (nowUs < this.#phaseEndUs()) this.act(this.#handshake!.onTime(nowUs), nowUs);
+      else this.#fail(this.#handshake!.timeout, nowUs);
+    } else if (this.#state === 'FindingRoute') {
+      this.data.onTime(nowUs);
+      if (nowUs >= this.#phaseEndUs()) this.#fail(this.link!.routeProblem, nowUs);
+    } else if (FACTS[this.#state].carriesData) {
       this.data.refreshSettings();
       if (this.data.onTime(nowUs)) this.#fail(Ends.timedOut, nowUs);
       else this.#checkFlushed(nowUs);
@@ -299,30 +291,32 @@ export class Connection {
       this.#apply('expire', nowUs);
   }
 
-  #onConnectingTime(nowUs: number): void {
-    const obstacle = this.#client?.obstacle;
-    if (obstacle !== undefined) this.#fail(obstacle, nowUs);
-    else if (nowUs >= this.#connectingEndUs()) {
-      this.#fail(this.#client?.timeout ?? Ends.acceptTimedOut, nowUs);
-    } else if (nowUs >= this.#handshakeDueUs) {
-      this.#outbox.push(this.#client!.challengeRequest(nowUs));
-      this.#handshakeDueUs = nowUs + HANDSHAKE_RETRY_US;
-    }
-  }
-
-  #connectingEndUs(): number {
-    const { stateSinceUs, excusedUs } = this.history;
-    return stateSinceUs + excusedUs + this.config.get('timeoutInitial') * US_PER_MS;
+  #phaseEndUs(): number {
+    return this.history.countedSinceUs + this.config.get('timeoutInitial') * US_PER_MS;
   }
 
   nextTimeoutUs(nowUs: number): number {
     if (!this.#outbox.isEmpty) return nowUs;
-    if (this.#state === 'Connecting') return Math.min(this.#handshakeDueUs, this.#connectingEndUs());
+    return Math.min(this.#stateDueUs(nowUs), this.link?.signalDueUs(this.#state, this.history.stateSinceUs) ?? NEVER);
+  }
+
+  #stateDueUs(nowUs: number): number {
+    if (this.#state === 'Connecting') return Math.min(this.#handshake?.dueUs ?? NEVER, this.#phaseEndUs());
+    if (this.#state === 'FindingRoute') {
+      return Math.min(this.#phaseEndUs(), this.#mayTransmit ? this.data.nextTimeoutUs(nowUs) : NEVER);
+    }
     if (FACTS[this.#state].carriesData) {
       this.data.refreshSettings();
       return Math.min(this.data.nextTimeoutUs(nowUs), this.route.probeDueUs());
     }
     return Math.min(this.#notice.dueUs, this.#state === 'FinWait' ? this.history.stateSinceUs + FIN_WAIT_US : NEVER);
+  }
+
+  get #mayTransmit(): boolean {
+    return FACTS[this.#state].carriesData || (this.#state === 'FindingRoute' && this.#hasPath);
+  }
+  get #hasPath(): boolean {
+    return this.route.path !== NOWHERE;
   }
 
   // ---- datagrams and events out
@@ -332,45 +326,47 @@ export class Connection {
     if (this.#notice.isDue(nowUs)) this.#sayClosed();
     slot.path = this.route.path;
     slot.length = this.#outbox.write(slot.bytes);
-    const mayBeData = slot.length === 0 && FACTS[this.#state].carriesData;
-    if (mayBeData) this.route.transmit(this.data, slot, this.remoteId, nowUs);
+    if (slot.length === 0 && this.#mayTransmit) this.route.transmit(this.data, slot, this.remoteId, nowUs);
     if (slot.length === 0) return false;
     this.data.stats.sent.note(slot.length);
+    slot.length = slot.path.wrap?.(slot.bytes, slot.length) ?? slot.length;
     return true;
-  }
-
-  /** The datagram filled last could not be sent. */
-  onSendFailed(): void {
-    this.data.delivery.onSendFailed();
   }
 
   pollEvent(): StateChange | undefined {
     return this.#events.shift();
   }
 
+  /** The next signal for the application to carry, if one is due. */
+  pollSignal(nowUs: number): Signal | undefined {
+    return this.link?.pollSignal(this.#state, this.history.stateSinceUs, nowUs);
+  }
+
+  /** By signal where there is no other way, or nobody answered there. */
   #sayClosed(): void {
-    if (!this.#notice.isMuted) this.#outbox.push(this.#notice.packet(this.id, this.remoteId));
+    if (this.#notice.isMuted) return;
+    if (this.#hasPath) this.#outbox.push(this.#notice.packet(this.id, this.remoteId));
+    if (!this.#hasPath || this.#notice.isRepeated) this.link?.sayClosed(this.#notice);
   }
 
   // ---- the state machine
 
   /** Keys are there: after a handshake, or from the beginning for one end of a pair. */
-  establish(session: Session, nowUs: number): void {
+  establish(session: Session, nowUs: number, reply?: ControlPacket): void {
+    if (reply !== undefined) this.#outbox.push(reply);
     this.#session = session;
     this.data.start(session.ciphers.sealer, session.ciphers.opener, session.protocolVersion, nowUs);
-    this.#apply('establish', nowUs);
+    // Signals tell who the peer is, but not that it can be reached.
+    this.data.delivery.isHeld = this.link !== undefined;
+    this.#apply(this.link === undefined ? 'establish' : 'findRoute', nowUs);
     this.#fail(this.data.laneViolation, nowUs);
+    this.#checkRoute(nowUs);
   }
 
   #fail(end: End | undefined, nowUs: number): void {
     if (end === undefined) return;
-    if (FACTS[this.#state].isActive) this.#setEnd(end);
+    if (FACTS[this.#state].isActive) this.#notice.set(end);
     if (TRANSITIONS[this.#state].fail !== undefined) this.#apply('fail', nowUs);
-  }
-
-  #setEnd(end: End): void {
-    this.#notice.reason = end.reason;
-    this.#notice.debug = end.debug;
   }
 
   #checkFlushed(nowUs: number): void {
@@ -395,6 +391,9 @@ export class Connection {
       if (!this.#notice.isByPeer && to !== 'Dead') this.#notice.start(this.data.stats.roundTrip.smoothedMs, nowUs);
     }
     if (to === 'FinWait' && !was.isActive) this.#sayClosed();
-    if (to === 'Dead') this.#outbox.clear();
+    if (to === 'Dead') {
+      this.#outbox.clear();
+      this.link?.close();
+    }
   }
 }

@@ -70,7 +70,10 @@ export class DataPath {
   #mtuBytes = 0;
   /** Packets with our id that were not the peer's, or were damaged. */
   forgedPackets = 0;
+  /** The peer has sent something that is genuine. */
+  hasHeardPeer = false;
   #isReplyDue = false;
+  #isProbeDue = false;
   #lastReceivedDataUs = 0;
   #lastSentDataUs = 0;
   #burstAtUs = 0;
@@ -97,6 +100,11 @@ export class DataPath {
     this.#setRate();
     this.#applySettings();
     this.#updateRoundTrip(nowUs);
+  }
+
+  /** A packet that asks for an answer goes out next, whatever else there is. */
+  probe(): void {
+    this.#isProbeDue = true;
   }
 
   /** Takes over what was changed in the configuration. */
@@ -169,6 +177,7 @@ export class DataPath {
     if (payload.length > MAX_PLAINTEXT_BYTES) return undefined;
     this.liveness.onReceived(nowUs);
     this.liveness.lastReceivedDataUs = nowUs;
+    this.hasHeardPeer = true;
     const expected = window.highest + 1;
     if (number - window.highest > MAX_FORWARD_JUMP) {
       return { reason: EndReason.Misc_Generic, debug: `packet number jumped from ${window.highest} to ${number}` };
@@ -243,7 +252,7 @@ export class DataPath {
 
   #packetDueUs(nowUs: number): number {
     const due = Math.min(
-      this.#isReplyDue ? nowUs : NEVER,
+      this.#isReplyDue || this.#isProbeDue ? nowUs : NEVER,
       this.delivery.packetDueUs(nowUs),
       this.liveness.packetDueUs(),
       this.exchange.dueUs(),
@@ -262,7 +271,8 @@ export class DataPath {
     const { stats, settings } = this;
     const marks = this.exchange.ready(nowUs, stats.sent.packets, stats.received.packets);
     const wantedFlags = this.delivery.wantsAck ? StatsFlag.AckRequested : 0;
-    const flags = wantedFlags | this.liveness.flags(stats.roundTrip.newestAtUs, marks !== 0, nowUs);
+    const probeFlags = this.#isProbeDue ? StatsFlag.AckRequested | StatsFlag.ReplyNow : 0;
+    const flags = wantedFlags | probeFlags | this.liveness.flags(stats.roundTrip.newestAtUs, marks !== 0, nowUs);
     const blobBytes = this.#writeBlob(marks, flags, nowUs);
     const gapUs =
       settings.sendsGapField && this.#peerVersion >= GAP_FIELD_VERSION && blobBytes <= FREE_BLOB_BYTES - GAP_FIELD_BYTES
@@ -283,7 +293,7 @@ export class DataPath {
     this.liveness.onFlagsSent(marks !== 0 ? flags | StatsFlag.AckRequested : flags, worstPingMs, nowUs);
     if (record.segments.length > 0) this.liveness.expectReply(true, worstPingMs, nowUs);
     this.delivery.bucket.spend(length);
-    this.#isReplyDue = false;
+    this.#isReplyDue = this.#isProbeDue = false;
     this.#lastSentDataUs = nowUs;
     return length;
   }

@@ -61,6 +61,9 @@ export interface End {
   readonly debug: string;
 }
 
+/** GNS has no public name for it. Spec: 07 §7.14. */
+const ICE_NOT_ENABLED = 3998;
+
 /** The ends that we find ourselves. The texts are ours; only the numbers are GNS's. */
 export const Ends = {
   connectTimedOut: { reason: EndReason.Misc_Timeout, debug: 'Timed out attempting to connect' },
@@ -79,5 +82,14 @@ export const Ends = {
     reason: EndReason.Remote_BadCrypt,
     debug: 'the two sides have no cipher in common; one requires encryption and the other refuses it',
   },
+  noTransport: {
+    reason: ICE_NOT_ENABLED,
+    debug: 'P2P_Transport_ICE_Enable permits no kind of address, and there is no other transport',
+  },
+  hostedServer: {
+    reason: EndReason.Misc_P2P_Rendezvous,
+    debug: 'the peer is a hosted server of a relay network, which is not supported',
+  },
+  signalNotSent: { reason: EndReason.Misc_InternalError, debug: 'Failed to send P2P signal' },
   badKey: { reason: EndReason.Remote_BadCrypt, debug: "the peer's key exchange key is unusable" },
 } as const satisfies Record<string, End>;

@@ -30,7 +30,18 @@ export interface Environment {
 export interface Path {
   readonly port: UdpPort;
   readonly remote: NetAddress;
+  /** What is special about it: no network at all, the local network, a relay, or that there is no path yet. */
+  readonly kind?: 'memory' | 'lan' | 'relay' | 'none';
+  /** Makes `bytes[0..length)` ready for a relay, in place; returns the new length. */
+  readonly wrap?: (bytes: Uint8Array, length: number) => number;
 }
+
+/** The path of those who look for one yet. */
+export const NOWHERE: Path = {
+  port: { local: { address: '::', port: 0 }, send: () => false, setRef: () => {}, close: () => {} },
+  remote: { address: '::', port: 0 },
+  kind: 'none',
+};
 
 /** Caller-owned, filled by `pollTransmit`; one for all, reused for every datagram. */
 export class TransmitSlot {

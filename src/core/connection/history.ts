@@ -20,6 +20,11 @@ export class History {
   longestStallUs = 0;
   longestStallAtUs = LONG_AGO;
 
+  /** Since when the time in this state counts. */
+  get countedSinceUs(): number {
+    return this.stateSinceUs + this.excusedUs;
+  }
+
   onState(to: ConnectionState, nowUs: number): void {
     this.stateSinceUs = nowUs;
     this.excusedUs = 0;

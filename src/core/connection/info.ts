@@ -2,6 +2,7 @@
 
 import type { IpAddress } from '../base/address.ts';
 import type { Identity } from '../base/identity.ts';
+import type { Route } from './route.ts';
 import { type ConnectionState, visibleState } from './state-table.ts';
 
 export interface ConnectionInfo {
@@ -12,6 +13,7 @@ export interface ConnectionInfo {
   readonly endDebug: string;
   /** Undefined until the peer has told. */
   readonly remoteIdentity: Identity | undefined;
+  /** `::` where there is none: in memory, not known yet, or hidden behind a relay. */
   readonly remoteAddress: IpAddress;
   readonly isIncoming: boolean;
   readonly flags: ConnectionFlags;
@@ -24,7 +26,7 @@ export interface ConnectionFlags {
   readonly unencrypted: boolean;
   /** Messages are passed in memory. */
   readonly loopbackBuffers: boolean;
-  /** The peer is on this machine. */
+  /** The peer is on this machine, or near in the same network. */
   readonly fast: boolean;
   /** Packets take a detour through a relay. */
   readonly relayed: boolean;
@@ -39,15 +41,24 @@ export const CONNECTION_FLAG_BITS = {
   relayed: 16,
 } as const satisfies Record<keyof ConnectionFlags, number>;
 
-export function connectionFlags(remote: IpAddress, isAuthenticated: boolean, isEncrypted: boolean): ConnectionFlags {
-  // Nothing else has a peer without an address. That nothing of it can be overheard or forged counts as protection.
-  const isInMemory = remote.isAny;
+/** Such a ping within a local network counts as fast. */
+const FAST_PING_MS = 5;
+
+export function connectionFlags(
+  { path, address }: Route,
+  pingMs: number,
+  isAuthenticated: boolean,
+  isEncrypted: boolean,
+): ConnectionFlags {
+  // That nothing of it can be overheard or forged counts as protection.
+  const isInMemory = path.kind === 'memory';
+  const isLanFast = path.kind === 'lan' && pingMs >= 0 && pingMs <= FAST_PING_MS;
   return {
     unauthenticated: !isAuthenticated && !isInMemory,
     unencrypted: !isEncrypted && !isInMemory,
     loopbackBuffers: isInMemory,
-    fast: remote.isLoopback || isInMemory,
-    relayed: false,
+    fast: address.isLoopback || isInMemory || isLanFast,
+    relayed: path.kind === 'relay',
   };
 }
 

@@ -12,7 +12,7 @@ import type { NetAddress } from '../platform.ts';
 import { wireNumberOf } from '../wire/data-packet.ts';
 import type { DataPath } from './data-path.ts';
 import type { End } from './end-reason.ts';
-import type { Path, TransmitSlot } from './environment.ts';
+import { NOWHERE, type Path, type TransmitSlot } from './environment.ts';
 
 /** Bytes that may go to a candidate for each that came from there. RFC 9000, 8.1. */
 const BYTES_PER_BYTE = 3;
@@ -45,13 +45,13 @@ export class Route {
 
   constructor(path: Path) {
     this.#path = path;
-    this.#address = IpAddress.fromNet(path.remote);
+    this.#address = addressOf(path);
   }
 
   get path(): Path {
     return this.#path;
   }
-  /** The peer's. */
+  /** The peer's; `::` if it is not known, which a relay is for. */
   get address(): IpAddress {
     return this.#address;
   }
@@ -59,7 +59,7 @@ export class Route {
   /** From now on everything goes this way. Who keeps tables of addresses has to change them. */
   set(path: Path): void {
     this.#path = path;
-    this.#address = IpAddress.fromNet(path.remote);
+    this.#address = addressOf(path);
     this.#candidate = undefined;
   }
 
@@ -147,6 +147,10 @@ export class Route {
 
 /** Header, statistics flags, a stop-waiting frame, the cipher's tag. */
 const MAX_PROBE_BYTES = 48;
+
+function addressOf({ remote, kind }: Path): IpAddress {
+  return IpAddress.fromNet(kind === 'relay' ? NOWHERE.remote : remote);
+}
 
 function isSame(a: NetAddress, b: NetAddress): boolean {
   return a.port === b.port && a.address === b.address;

@@ -1,8 +1,8 @@
-// How two ends of a direct UDP connection come to terms: challenge, request, reply. Each class answers "what now?" with a
-// step; the connection takes it. Spec: 01 §1.3 – §1.8.
+// How two ends of a direct UDP connection come to terms: challenge, request, reply. Spec: 01 §1.3 – §1.8.
 
 import type { IpAddress } from '../base/address.ts';
 import type { Identity } from '../base/identity.ts';
+import { NEVER, US_PER_MS } from '../base/time.ts';
 import type { ShownCertificate } from '../certs/certificate.ts';
 import {
   checkExpected,
@@ -19,42 +19,21 @@ import {
   type ChallengeRequest,
   type ConnectOk,
   type ConnectRequest,
+  type ControlPacket,
   MIN_PROTOCOL_VERSION,
 } from '../wire/control-packets.ts';
 import { type End, EndReason, Ends } from './end-reason.ts';
 import { type Environment, PROTOCOL_VERSION } from './environment.ts';
-import { allowWithoutAuth, KeyExchange, peerIdentity, type SessionCiphers } from './key-exchange.ts';
-
-/** What a received packet leads to; undefined where it is dropped. */
-export type ClientStep =
-  | { readonly kind: 'send'; readonly packet: ConnectRequest }
-  | { readonly kind: 'fail'; readonly failure: End }
-  | { readonly kind: 'establish'; readonly session: Session };
-
-/** All that the handshake found out. */
-export interface Session {
-  readonly remoteId: number;
-  readonly identity: Identity;
-  readonly isAuthenticated: boolean;
-  readonly protocolVersion: number;
-  readonly ciphers: SessionCiphers;
-  /** Undefined where nothing was shown: for one end of a pair. */
-  readonly shown?: ShownCertificate | undefined;
-}
-
-/** A client's request, and what was found out about it. */
-export interface Arrival {
-  readonly request: ConnectRequest;
-  readonly identity: Identity;
-  /** Of the datagram. */
-  readonly length: number;
-}
+import { failed, type Handshake, type Step } from './handshake.ts';
+import { allowWithoutAuth, KeyExchange, peerIdentity } from './key-exchange.ts';
+import { type ConnectionState, FACTS } from './state-table.ts';
 
 /** A timestamp older than this says nothing about the ping. */
 const MAX_ECHO_AGE_US = 4_000_000;
 const MAX_PING_ESTIMATE_MS = 1500;
+const RETRY_US = 500 * US_PER_MS;
 
-export class ClientHandshake {
+export class ClientHandshake implements Handshake {
   readonly #localId: number;
   readonly #remote: IpAddress;
   readonly #allow: number;
@@ -63,13 +42,15 @@ export class ClientHandshake {
   /** Undefined where we have no certificate, and when it has done its work: it holds secrets. */
   #exchange: KeyExchange | undefined;
   /** Why there is no point in starting. */
-  readonly obstacle: End | undefined;
+  readonly #obstacle: End | undefined;
   #announcedVersion: number | undefined;
   /** What the server's reply said, be it good or bad: for telling it, and the application, that it was bad. */
   remoteId = 0;
-  remoteIdentity: Identity | undefined;
-  /** What the connection ends with if nothing comes of it in time. */
+  identity: Identity | undefined;
+  readonly isAuthenticated = false;
+  readonly shown = undefined;
   timeout: End = Ends.connectTimedOut;
+  dueUs: number;
 
   constructor(
     env: Environment,
@@ -77,6 +58,7 @@ export class ClientHandshake {
     localId: number,
     remote: IpAddress,
     expected: Expectation | undefined,
+    nowUs: number,
   ) {
     this.#localId = localId;
     this.#remote = remote;
@@ -84,19 +66,44 @@ export class ClientHandshake {
     this.#expected = expected;
     this.#checksAddress = env.checksAddresses === true;
     this.#exchange = KeyExchange.begin(env, config, true, this.#allow);
-    this.obstacle = this.#exchange === undefined ? Ends.noCertificate : undefined;
+    this.#obstacle = this.#exchange === undefined ? Ends.noCertificate : undefined;
+    this.dueUs = nowUs;
   }
 
-  challengeRequest(nowUs: number): ChallengeRequest {
+  accept(): Step {
+    throw new Error('invariant broken: a client does not accept');
+  }
+
+  onTime(nowUs: number): Step | undefined {
+    if (this.#obstacle !== undefined) return failed(this.#obstacle);
+    return nowUs < this.dueUs ? undefined : this.#say(this.#challengeRequest(nowUs), nowUs);
+  }
+
+  /** Says it, and begins anew if nothing comes of it. */
+  #say(packet: ControlPacket, nowUs: number): Step {
+    this.dueUs = nowUs + RETRY_US;
+    return { kind: 'say', packet };
+  }
+
+  #challengeRequest(nowUs: number): ChallengeRequest {
     const timestamp = BigInt(Math.floor(nowUs));
     return { kind: 'challengeRequest', connectionId: this.#localId, timestamp, protocolVersion: PROTOCOL_VERSION };
   }
 
-  onChallengeReply(reply: ChallengeReply, roundTrip: RoundTrip, nowUs: number): ClientStep | undefined {
+  onPacket(packet: ControlPacket, state: ConnectionState, roundTrip: RoundTrip, nowUs: number): Step | undefined {
+    if (state === 'Connecting') {
+      if (packet.kind === 'challengeReply') return this.#onChallengeReply(packet, roundTrip, nowUs);
+      return packet.kind === 'connectOk' ? this.#onConnectOk(packet, roundTrip, nowUs) : undefined;
+    }
+    const isLate = packet.kind === 'connectOk' && !FACTS[state].isActive && this.#identityOf(packet) !== undefined;
+    return isLate ? { kind: 'sayClosed' } : undefined;
+  }
+
+  #onChallengeReply(reply: ChallengeReply, roundTrip: RoundTrip, nowUs: number): Step | undefined {
     if (reply.connectionId !== this.#localId) return undefined;
     if (reply.protocolVersion < MIN_PROTOCOL_VERSION) {
       const debug = `the server speaks protocol version ${reply.protocolVersion}, too old for us`;
-      return { kind: 'fail', failure: { reason: EndReason.Misc_Generic, debug } };
+      return failed({ reason: EndReason.Misc_Generic, debug });
     }
     roundTrip.addMeasured(nowUs - Number(reply.echoedTimestamp), nowUs);
     this.#announcedVersion = reply.protocolVersion;
@@ -112,31 +119,24 @@ export class ClientHandshake {
       crypt: exchange.offer(),
       identity: exchange.localIdentity,
     };
-    return { kind: 'send', packet };
+    return this.#say(packet, nowUs);
   }
 
-  /** `knownIdentity`: the peer must be this one, once it is fixed. */
-  onConnectOk(
-    ok: ConnectOk,
-    roundTrip: RoundTrip,
-    knownIdentity: Identity | undefined,
-    nowUs: number,
-  ): ClientStep | undefined {
-    const identity = this.identityOf(ok);
+  #onConnectOk(ok: ConnectOk, roundTrip: RoundTrip, nowUs: number): Step | undefined {
+    const identity = this.#identityOf(ok);
     if (identity === undefined && ok.clientConnectionId === this.#localId)
       this.timeout = withDetail(NO_IDENTITY.detail);
-    if (identity === undefined || (knownIdentity !== undefined && !knownIdentity.equals(identity))) return undefined;
+    // Once the peer has said who it is, it must stay the same one.
+    if (identity === undefined || (this.identity !== undefined && !this.identity.equals(identity))) return undefined;
     if (ok.echoedTimestamp !== undefined) {
       roundTrip.addMeasured(nowUs - Number(ok.echoedTimestamp) - ok.delayUs, nowUs);
     }
-    this.remoteId = ok.serverConnectionId;
-    if ((ok.serverConnectionId & 0xffff) === 0) {
-      return failed({
-        reason: EndReason.Remote_BadCrypt,
-        debug: `the server chose connection id ${ok.serverConnectionId}`,
-      });
+    const remoteId = ok.serverConnectionId;
+    this.remoteId = remoteId;
+    if ((remoteId & 0xffff) === 0) {
+      return failed({ reason: EndReason.Remote_BadCrypt, debug: `the server chose connection id ${remoteId}` });
     }
-    this.remoteIdentity = identity;
+    this.identity = identity;
     const exchange = this.#exchange!;
     const verified = exchange.verify(ok.cert, ok.crypt, identity, this.#allow, this.#announcedVersion, nowUs);
     if (!verified.ok) return failed({ reason: verified.reason, debug: verified.detail });
@@ -145,23 +145,18 @@ export class ClientHandshake {
       (this.#expected && checkExpected(certificate, identity, this.#expected)) ??
       (this.#checksAddress ? checkPlace(certificate, this.#remote) : undefined);
     if (unwanted !== undefined) return failed({ reason: unwanted.reason, debug: unwanted.detail });
-    const ciphers = exchange.finish(this.#localId, ok.serverConnectionId);
+    const ciphers = exchange.finish(this.#localId, remoteId);
     if ('reason' in ciphers) return failed(ciphers);
     const { isAuthenticated, shown, remoteProtocolVersion: protocolVersion } = exchange;
     this.#exchange = undefined;
-    const session = { remoteId: ok.serverConnectionId, identity, isAuthenticated, protocolVersion, ciphers, shown };
-    return { kind: 'establish', session };
+    return { kind: 'agreed', session: { remoteId, identity, isAuthenticated, protocolVersion, ciphers, shown } };
   }
 
   /** Who answers; undefined if the packet is not for us or its sender not acceptable. */
-  identityOf(ok: ConnectOk): Identity | undefined {
+  #identityOf(ok: ConnectOk): Identity | undefined {
     if (ok.clientConnectionId !== this.#localId) return undefined;
     return peerIdentity(ok.cert, ok.identity, this.#remote, this.#allow);
   }
-}
-
-function failed(failure: End): ClientStep {
-  return { kind: 'fail', failure };
 }
 
 function withDetail(detail: string): End {
@@ -173,18 +168,29 @@ function withDetail(detail: string): End {
 type Reply = Pick<ConnectOk, 'cert' | 'crypt' | 'identity'>;
 
 /** The server's side, from the request that was let in to the reply. */
-export class ServerHandshake {
+export class ServerHandshake implements Handshake {
   readonly identity: Identity;
   readonly remoteId: number;
   readonly isAuthenticated: boolean;
   readonly shown: ShownCertificate | undefined;
+  readonly timeout = Ends.acceptTimedOut;
+  readonly dueUs = NEVER;
+  readonly #localId: number;
   /** Undefined when it has done its work: it holds secrets. */
   #exchange: KeyExchange | undefined;
+  /** From when we accept until the client has it. */
   #reply: Reply | undefined;
   readonly #timestamp: bigint | undefined;
   readonly #requestedAtUs: number;
 
-  private constructor(identity: Identity, exchange: KeyExchange, request: ConnectRequest, nowUs: number) {
+  private constructor(
+    localId: number,
+    identity: Identity,
+    exchange: KeyExchange,
+    request: ConnectRequest,
+    nowUs: number,
+  ) {
+    this.#localId = localId;
     this.identity = identity;
     this.#exchange = exchange;
     this.isAuthenticated = exchange.isAuthenticated;
@@ -201,6 +207,7 @@ export class ServerHandshake {
   static begin(
     env: Environment,
     config: ConfigScope,
+    localId: number,
     remote: IpAddress,
     request: ConnectRequest,
     identity: Identity,
@@ -216,29 +223,48 @@ export class ServerHandshake {
     if (misplaced !== undefined) return misplaced;
     const pingMs = request.pingEstimateMs;
     if (pingMs !== undefined && pingMs <= MAX_PING_ESTIMATE_MS) roundTrip.add(pingMs, nowUs);
-    return new ServerHandshake(identity, exchange, request, nowUs);
+    return new ServerHandshake(localId, identity, exchange, request, nowUs);
   }
 
-  /** The application accepted: chooses the cipher and derives the keys. */
-  accept(localId: number): Session | End {
+  /** Chooses the cipher and derives the keys. */
+  accept(nowUs: number): Step {
     const exchange = this.#exchange!;
     const crypt = exchange.answer();
-    const ciphers = exchange.finish(localId, this.remoteId);
+    const ciphers = exchange.finish(this.#localId, this.remoteId);
     this.#exchange = undefined;
-    if ('reason' in ciphers) return ciphers;
+    if ('reason' in ciphers) return failed(ciphers);
     const { localCertificate: cert, localIdentity, isAuthenticated, remoteProtocolVersion: protocolVersion } = exchange;
     this.#reply = { cert, crypt, identity: localIdentity };
     const { remoteId, identity, shown } = this;
-    return { remoteId, identity, isAuthenticated, protocolVersion, ciphers, shown };
+    const session = { remoteId, identity, isAuthenticated, protocolVersion, ciphers, shown };
+    return { kind: 'agreed', session, reply: this.#connectOk(nowUs) };
   }
 
-  /** Once accepted. May be sent again whenever the client asks. */
-  connectOk(localId: number, nowUs: number): ConnectOk {
+  onTime(): undefined {
+    return undefined;
+  }
+
+  onData(): void {
+    this.#reply = undefined;
+  }
+
+  /** The client did not hear our reply, or does not know that we closed. */
+  onPacket(packet: ControlPacket, state: ConnectionState, _roundTrip: RoundTrip, nowUs: number): Step | undefined {
+    const isRequest = packet.kind === 'challengeRequest' || packet.kind === 'connectRequest';
+    if (!isRequest) return undefined;
+    const id = packet.kind === 'challengeRequest' ? packet.connectionId : packet.clientConnectionId;
+    if (id !== this.remoteId) return undefined;
+    if (!FACTS[state].isActive) return { kind: 'sayClosed' };
+    const isOpen = FACTS[state].carriesData && this.#reply !== undefined;
+    return isOpen ? { kind: 'say', packet: this.#connectOk(nowUs) } : undefined;
+  }
+
+  #connectOk(nowUs: number): ConnectOk {
     const delayUs = Math.floor(nowUs - this.#requestedAtUs);
     return {
       kind: 'connectOk',
       clientConnectionId: this.remoteId,
-      serverConnectionId: localId,
+      serverConnectionId: this.#localId,
       echoedTimestamp: delayUs < MAX_ECHO_AGE_US ? this.#timestamp : undefined,
       delayUs,
       ...this.#reply!,

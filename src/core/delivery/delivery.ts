@@ -41,6 +41,8 @@ export class Delivery implements FrameSink {
   /** What fits into one packet. */
   #fullPacketBytes = 1232;
   #givenUpBytes = 0;
+  /** Messages wait, whatever the rate allows. */
+  isHeld = false;
 
   constructor(sendSettings: SendSettings, receiveSettings: ReceiveSettings) {
     this.#sender = new Sender(sendSettings);
@@ -151,7 +153,7 @@ export class Delivery implements FrameSink {
 
   /** When a packet must go: for acks, whatever the rate, and for data as the rate allows. */
   packetDueUs(nowUs: number): number {
-    const dataDueUs = this.#sender.dataDueUs(this.#fullPacketBytes);
+    const dataDueUs = this.isHeld ? NEVER : this.#sender.dataDueUs(this.#fullPacketBytes);
     const isBusy = dataDueUs <= nowUs;
     this.bucket.refill(nowUs, isBusy);
     const due = dataDueUs === NEVER ? NEVER : Math.max(dataDueUs, this.bucket.openAtUs(nowUs));
@@ -175,7 +177,7 @@ export class Delivery implements FrameSink {
     writer.stopWaiting(offset);
     const space = spaceBytes - stopWaitingBytes(offset);
     let dataBytes = 0;
-    if (this.bucket.isOpen) {
+    if (this.bucket.isOpen && !this.isHeld) {
       const reserved = this.acks.plan(nowUs, space, false);
       const credit = this.bucket.creditBytes - SEGMENT_RESERVE_BYTES;
       dataBytes = this.#sender.plan(space - reserved, this.#fullPacketBytes - SEGMENT_RESERVE_BYTES, nowUs, credit);

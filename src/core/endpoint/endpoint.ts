@@ -11,7 +11,9 @@ import { ConfigScope } from '../config/scope.ts';
 import { Connection } from '../connection/connection.ts';
 import type { End } from '../connection/end-reason.ts';
 import type { Environment, TransmitSlot } from '../connection/environment.ts';
+import type { Handshake } from '../connection/handshake.ts';
 import { SECURITY_VALUES } from '../connection/settings.ts';
+import { ClientHandshake } from '../connection/udp-handshake.ts';
 import type { NetAddress, UdpPort } from '../platform.ts';
 import { decodeControlPacket, MIN_DATAGRAM_BYTES } from '../wire/control-packets.ts';
 import { isDataPacket } from '../wire/data-packet.ts';
@@ -70,7 +72,8 @@ export class Endpoint {
   connect(port: UdpPort, remote: NetAddress, config: ConfigScope, nowUs: number, expected?: Expectation): Member {
     const connection = new Connection(this.env, config, this.#newId(), false, { port, remote });
     const member = this.#add(connection, undefined);
-    connection.connect(nowUs, expected);
+    const { id, route } = connection;
+    connection.begin(new ClientHandshake(this.env, config, id, route.address, expected, nowUs), nowUs);
     this.touch(member);
     return member;
   }
@@ -93,14 +96,21 @@ export class Endpoint {
     return this.#add(new Connection(this.env, config, this.#newId(), false, path), undefined);
   }
 
-  /** Makes the connection of a client that showed its address; undefined if `begin` refuses it. */
-  admit(listener: Listener, remote: NetAddress, begin: (connection: Connection) => boolean): Member | undefined {
+  /** Makes the connection of a client that showed its address; undefined if `answer` refuses it. */
+  admit(
+    listener: Listener,
+    remote: NetAddress,
+    answer: (connection: Connection) => Handshake | undefined,
+    nowUs: number,
+  ): Member | undefined {
     if (this.#members.size >= MAX_CONNECTIONS) return undefined;
     const config = new ConfigScope('connection', listener.config);
     const path = { port: listener.port, remote: { address: remote.address, port: remote.port } };
     const connection = new Connection(this.env, config, this.#newId(), true, path);
-    if (!begin(connection)) return undefined;
+    const handshake = answer(connection);
+    if (handshake === undefined) return undefined;
     const member = this.#add(connection, listener);
+    connection.begin(handshake, nowUs);
     this.touch(member);
     return member;
   }
@@ -217,7 +227,7 @@ export class Endpoint {
 
   /** The datagram that was polled last could not be sent. */
   onSendFailed(): void {
-    this.#dirty.peek()?.connection.onSendFailed();
+    this.#dirty.peek()?.connection.data.delivery.onSendFailed();
   }
 
   /** The connection has nothing more to send now: gather its events and note when it wants to be called. */

@@ -11,6 +11,7 @@ import { EndReason } from '../connection/end-reason.ts';
 import { PROTOCOL_VERSION, type TransmitSlot } from '../connection/environment.ts';
 import { allowWithoutAuth, peerIdentity } from '../connection/key-exchange.ts';
 import { FACTS } from '../connection/state-table.ts';
+import { ServerHandshake } from '../connection/udp-handshake.ts';
 import { ChallengeCookies } from '../crypto/siphash.ts';
 import type { NetAddress, UdpPort } from '../platform.ts';
 import {
@@ -228,10 +229,20 @@ export class Listener implements DatagramTarget {
     }
     if (this.#hook?.(applicantOf(request, identity, address)) === false) return 'refused';
     let failure: VerifyFailure | undefined;
-    const member = this.#endpoint.admit(this, from, (connection) => {
-      failure = connection.receiveRequest({ request, identity, length }, nowUs);
-      return failure === undefined;
-    });
+    const { env } = this.#endpoint;
+    const member = this.#endpoint.admit(
+      this,
+      from,
+      ({ id, config, data }) => {
+        data.stats.received.note(length);
+        const { roundTrip } = data.stats;
+        const handshake = ServerHandshake.begin(env, config, id, address, request, identity, roundTrip, nowUs);
+        if (!('kind' in handshake)) return handshake;
+        failure = handshake;
+        return undefined;
+      },
+      nowUs,
+    );
     if (failure !== undefined) this.#onRefused(failure, identity, address, nowUs);
     if (member === undefined) return failure === undefined ? 'full' : 'credentials';
     if (predecessor !== undefined) {

@@ -6,8 +6,8 @@ import type { Identity } from '../base/identity.ts';
 import type { ConfigScope } from '../config/scope.ts';
 import type { Connection } from '../connection/connection.ts';
 import { type Environment, type Path, PROTOCOL_VERSION } from '../connection/environment.ts';
+import type { Session } from '../connection/handshake.ts';
 import { KeyExchange, type SessionCiphers } from '../connection/key-exchange.ts';
-import type { Session } from '../connection/udp-handshake.ts';
 
 /** How one end of a pair is to be. */
 export interface PairEnd {
