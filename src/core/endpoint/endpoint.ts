@@ -17,10 +17,12 @@ import { ClientHandshake } from '../connection/udp-handshake.ts';
 import type { NetAddress, UdpPort } from '../platform.ts';
 import { decodeControlPacket, MIN_DATAGRAM_BYTES } from '../wire/control-packets.ts';
 import { isDataPacket } from '../wire/data-packet.ts';
+import { encodeSignal } from '../wire/signal.ts';
 import type { AdmissionOptions } from './admission.ts';
 import { Listener } from './listener.ts';
-import { type DatagramTarget, type EndpointEvent, Member, type Refusal } from './member.ts';
+import { type DatagramTarget, type Door, type EndpointEvent, Member, type Refusal } from './member.ts';
 import { type PairEnd, pairSessions } from './pair.ts';
+import { Rendezvous, VirtualPort } from './rendezvous.ts';
 
 /**
  * What 65,535 low halves of ids bear: enough of them stay free for a new one to be found in a few tries. GNS stops at
@@ -33,7 +35,9 @@ const STRAY_INTERVAL_US = 250 * US_PER_MS;
 export class Endpoint {
   readonly env: Environment;
   readonly config: ConfigScope;
-  readonly listeners = new Set<Listener>();
+  readonly listeners = new Set<Door>();
+  /** Of P2P connections. */
+  readonly rendezvous = new Rendezvous(this);
   /** Each time that a connection has done something is an event. */
   isObserved = false;
   /** By the low 16 bits of the connection id. */
@@ -70,8 +74,8 @@ export class Endpoint {
 
   /** Begins to connect through a port of its own, to a peer that must be as expected. */
   connect(port: UdpPort, remote: NetAddress, config: ConfigScope, nowUs: number, expected?: Expectation): Member {
-    const connection = new Connection(this.env, config, this.#newId(), false, { port, remote });
-    const member = this.#add(connection, undefined);
+    const connection = new Connection(this.env, config, this.newId(), false, { port, remote });
+    const member = this.add(connection, undefined);
     const { id, route } = connection;
     connection.begin(new ClientHandshake(this.env, config, id, route.address, expected, nowUs), nowUs);
     this.touch(member);
@@ -93,7 +97,7 @@ export class Endpoint {
 
   #newEnd({ path, config }: PairEnd): Member {
     for (const name of SECURITY_VALUES) config.lock(name);
-    return this.#add(new Connection(this.env, config, this.#newId(), false, path), undefined);
+    return this.add(new Connection(this.env, config, this.newId(), false, path), undefined);
   }
 
   /** Makes the connection of a client that showed its address; undefined if `answer` refuses it. */
@@ -106,33 +110,35 @@ export class Endpoint {
     if (this.#members.size >= MAX_CONNECTIONS) return undefined;
     const config = new ConfigScope('connection', listener.config);
     const path = { port: listener.port, remote: { address: remote.address, port: remote.port } };
-    const connection = new Connection(this.env, config, this.#newId(), true, path);
+    const connection = new Connection(this.env, config, this.newId(), true, path);
     const handshake = answer(connection);
     if (handshake === undefined) return undefined;
-    const member = this.#add(connection, listener);
+    const member = this.add(connection, listener);
     connection.begin(handshake, nowUs);
     this.touch(member);
     return member;
   }
 
   /** No new connections; those that are there are closed and told so. The port closes when the last one is gone. */
-  closeListener(listener: Listener, end: End, linger: boolean, nowUs: number): void {
+  closeListener(listener: Door, end: End, linger: boolean, nowUs: number): void {
     listener.isClosing = true;
+    if (listener instanceof VirtualPort) this.rendezvous.virtualPorts.delete(listener.virtualPort);
     for (const member of listener.members) {
       member.connection.close(end.reason, end.debug, linger, nowUs);
       this.touch(member);
     }
-    this.#releaseListener(listener);
+    this.#releaseListener(listener, nowUs);
   }
 
-  #add(connection: Connection, listener: Listener | undefined): Member {
+  /** Takes a connection in. */
+  add(connection: Connection, listener: Door | undefined): Member {
     const member = new Member(connection, listener);
     this.#members.set(connection.id & 0xffff, member);
     return member;
   }
 
   /** Neither half is zero; the low half is unique among the living and the lately dead. */
-  #newId(): number {
+  newId(): number {
     if (this.#members.size >= MAX_CONNECTIONS) {
       throw new NetworkingError('LimitExceeded', `an instance holds at most ${MAX_CONNECTIONS} connections`);
     }
@@ -142,6 +148,10 @@ export class Endpoint {
       if (low === 0 || id >>> 16 === 0 || this.#members.has(low) || this.#isRecent(low)) continue;
       return id;
     }
+  }
+
+  get isFull(): boolean {
+    return this.#members.size >= MAX_CONNECTIONS;
   }
 
   #isRecent(low: number): boolean {
@@ -167,6 +177,7 @@ export class Endpoint {
   }
 
   handleTimeout(nowUs: number): void {
+    this.rendezvous.handleTimeout(nowUs);
     for (let member = this.#deadlines.popDue(nowUs); member !== undefined; member = this.#deadlines.popDue(nowUs)) {
       member.connection.handleTimeout(nowUs);
       this.touch(member);
@@ -222,7 +233,7 @@ export class Endpoint {
       member.isDirty = false;
       this.#settle(member, nowUs);
     }
-    return false;
+    return this.rendezvous.pollTransmit(slot, nowUs);
   }
 
   /** The datagram that was polled last could not be sent. */
@@ -240,6 +251,9 @@ export class Endpoint {
       this.#events.push({ kind: 'stateChanged', member, change });
     }
     this.#announceMessages(member);
+    for (let signal = connection.pollSignal(nowUs); signal !== undefined; signal = connection.pollSignal(nowUs)) {
+      this.#events.push({ kind: 'signal', member, signal: encodeSignal(signal) });
+    }
     if (this.isObserved) this.#events.push({ kind: 'settled', member });
     const { delivery } = connection.data;
     for (let receipt = delivery.takeReceipt(); receipt !== undefined; receipt = delivery.takeReceipt()) {
@@ -255,9 +269,11 @@ export class Endpoint {
       member.isCloseReported = true;
       this.#events.push({ kind: 'closeConfirmed', member });
       // What is left to do is to answer late packets. That is no reason to keep a process alive.
-      if (member.listener === undefined) connection.route.path.port.setRef(false);
+      if (connection.link !== undefined) {
+        if (this.rendezvous.isLeaving) this.rendezvous.ground?.port.setRef(false);
+      } else if (member.listener === undefined) connection.route.path.port.setRef(false);
     }
-    if (connection.state === 'Dead') this.#remove(member);
+    if (connection.state === 'Dead') this.#remove(member, nowUs);
     else this.#deadlines.set(member, connection.nextTimeoutUs(nowUs));
   }
 
@@ -273,7 +289,14 @@ export class Endpoint {
     this.#events.push({ kind: 'messagesReady', member });
   }
 
-  #remove(member: Member): void {
+  /** Forgets a connection that the application did not want to know. */
+  discard(member: Member, nowUs: number): void {
+    member.connection.destroy(nowUs);
+    while (member.connection.pollEvent() !== undefined);
+    this.#remove(member, nowUs);
+  }
+
+  #remove(member: Member, nowUs: number): void {
     const low = member.connection.id & 0xffff;
     if (this.#members.get(low) !== member) return;
     this.#members.delete(low);
@@ -282,20 +305,27 @@ export class Endpoint {
     if (this.#recentIds.length > RECENT_IDS) this.#recentIds.shift();
     member.groupPlace?.group.delete(member);
     this.#events.push({ kind: 'gone', member });
-    if (member.listener === undefined) this.#releasedPorts.push(member.connection.route.path.port);
-    else {
+    if (member.listener !== undefined) {
       member.listener.forget(member);
-      this.#releaseListener(member.listener);
-    }
+      this.#releaseListener(member.listener, nowUs);
+    } else if (member.connection.link === undefined) this.#releasedPorts.push(member.connection.route.path.port);
+    this.rendezvous.forget(member);
+    this.#releaseGround(nowUs);
   }
 
-  #releaseListener(listener: Listener): void {
+  #releaseListener(listener: Door, nowUs: number): void {
     if (!listener.isClosing || listener.members.size > 0 || !this.listeners.delete(listener)) return;
-    this.#releasedPorts.push(listener.port);
+    if (listener.port !== undefined) this.#releasedPorts.push(listener.port);
+    this.#releaseGround(nowUs);
+  }
+
+  #releaseGround(nowUs: number): void {
+    const ground = this.rendezvous.releaseIfIdle(nowUs);
+    if (ground !== undefined) this.#releasedPorts.push(ground.port);
   }
 
   nextTimeoutUs(): number {
-    return this.#deadlines.nextUs;
+    return Math.min(this.#deadlines.nextUs, this.rendezvous.nextTimeoutUs());
   }
 
   pollEvent(): EndpointEvent | undefined {

@@ -5,18 +5,18 @@ import type { Scheduled } from '../base/deadline-heap.ts';
 import type { Identity } from '../base/identity.ts';
 import { NEVER } from '../base/time.ts';
 import type { RefusalKind } from '../certs/verify.ts';
+import type { ConfigScope } from '../config/scope.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { StateChange } from '../connection/info.ts';
 import type { RateLimit } from '../connection/rate-watch.ts';
 import type { Receipt } from '../delivery/message.ts';
-import type { NetAddress } from '../platform.ts';
-import type { Listener } from './listener.ts';
+import type { NetAddress, UdpPort } from '../platform.ts';
 import type { GroupPlace } from './message-group.ts';
 
 export class Member implements Scheduled {
   readonly connection: Connection;
   /** Where it came in; undefined for one that we opened. */
-  readonly listener: Listener | undefined;
+  readonly listener: Door | undefined;
   deadlineUs = NEVER;
   heapIndex = -1;
   /** Something happened: datagrams, events or a new deadline may be waiting. */
@@ -30,10 +30,24 @@ export class Member implements Scheduled {
   /** The application was told that the peer knows of the close. */
   isCloseReported = false;
 
-  constructor(connection: Connection, listener: Listener | undefined) {
+  constructor(connection: Connection, listener: Door | undefined) {
     this.connection = connection;
     this.listener = listener;
   }
+}
+
+/** Where connections come in. */
+export interface Door {
+  /** If it has one of its own. */
+  readonly port?: UdpPort;
+  readonly config: ConfigScope;
+  readonly members: Set<Member>;
+  /** No new connections: it is gone when the last one has said goodbye. */
+  isClosing: boolean;
+  /** The application accepted this client or turned it away, or it gave up. */
+  onAnswered(member: Member): void;
+  /** The connection is dead. */
+  forget(member: Member): void;
 }
 
 /** Something that the application is to be told. */
@@ -49,12 +63,14 @@ export type EndpointEvent =
   | { readonly kind: 'settled'; readonly member: Member }
   /** The peer answers from another address now; `from` was the one before. */
   | { readonly kind: 'moved'; readonly member: Member; readonly from: IpAddress }
+  /** To be carried to the peer by the application's means. */
+  | { readonly kind: 'signal'; readonly member: Member; readonly signal: Uint8Array }
   /** There is room in the send buffer again. */
   | { readonly kind: 'drained'; readonly member: Member }
   /** In FinWait: the peer knows now. */
   | { readonly kind: 'closeConfirmed'; readonly member: Member }
   | { readonly kind: 'gone'; readonly member: Member }
-  | { readonly kind: 'refused'; readonly listener: Listener; readonly refusal: Refusal };
+  | { readonly kind: 'refused'; readonly listener: Door; readonly refusal: Refusal };
 
 /** A client that was ignored because of its credentials. */
 export interface Refusal {
