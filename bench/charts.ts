@@ -22,7 +22,7 @@ const COLORS: Readonly<Record<string, string>> = {
   ours: '#e4572e',
   'ours, reliable': '#e4572e',
   'ours, unreliable': '#f2a65a',
-  'ours, reliable and redundant': '#8e2c12',
+  'ours, redundant': '#8e2c12',
 };
 const OTHER_COLOR = '#9b7bc7';
 const FONT = { fontFamily: 'system-ui, sans-serif', fontSize: '13px', background: 'none' } as const;
@@ -92,7 +92,6 @@ export function roundTripChart(rows: readonly RoundTripRow[]): Drawing {
 /** Shares on a scale that gives each further nine the same room. */
 const nines = (q: number) => -Math.log10(1 - Math.min(q, 0.9995));
 const NINE_TICKS: Readonly<Record<string, string>> = {
-  0: 'fastest',
   0.5: 'half',
   0.9: '90 %',
   0.99: '99 %',

@@ -68,7 +68,7 @@ const REDUNDANCY = { redundantSends: 1 };
 
 export const PATH = 'the path (raw dgram)';
 export const OURS_RELIABLE = 'ours, reliable';
-export const OURS_REDUNDANT = 'ours, reliable and redundant';
+export const OURS_REDUNDANT = 'ours, redundant';
 export const OURS_UNRELIABLE = 'ours, unreliable';
 export const KERNEL_TCP = 'kernel TCP';
 export const GNS = 'GNS (C++)';

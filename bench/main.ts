@@ -22,7 +22,7 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-if (values.redraw) writeResults(readResults());
+if (values.redraw) writeResults(readResults(values.quick));
 else await main(positionals.length === 0 ? SUITES : (positionals as Suite[]));
 
 async function main(suites: readonly Suite[]): Promise<void> {

@@ -11,8 +11,7 @@ export function headlineSvg(run: Run): string | undefined {
   const scenario = run.latency?.[0];
   if (bars.length === 0 || scenario === undefined) return undefined;
   const [width, height, top] = [980, 400, 46];
-  const panel = (x: number, drawing: Drawing) =>
-    drawing.outerHTML.replace('<svg ', `<svg x="${x}" y="${top}" font-family="system-ui, sans-serif" font-size="13" `);
+  const panel = (x: number, drawing: Drawing) => drawing.outerHTML.replace('<svg ', `<svg x="${x}" y="${top}" `);
   const title = (x: number, text: string) =>
     `<text x="${x}" y="28" font-size="15" font-weight="600" fill="#1c2128">${escapeHtml(text)}</text>`;
   return [
@@ -20,7 +19,7 @@ export function headlineSvg(run: Run): string | undefined {
     ' font-family="system-ui, sans-serif" color="#1c2128">',
     '<rect width="100%" height="100%" rx="8" fill="#ffffff"/>',
     title(20, 'Reliable messages of 1200 B, MB/s'),
-    title(450, `Time to arrive: ${scenario.scenario.title}`),
+    title(450, `Time to arrive, ms: ${scenario.scenario.title}`),
     panel(10, throughputChart(bars, 400, 330)),
     panel(440, latencyChart(scenario, 530, 330)),
     '</svg>\n',

@@ -174,17 +174,19 @@ function output(program: string, ...args: readonly string[]): string {
 
 /** In the sources, not in what is built of them. */
 const RESULTS = fileURLToPath(new URL('../../bench/results/', import.meta.url));
-const NAMES = { json: 'latest.json', page: 'latest.html', headline: 'headline.svg' } as const;
+/** A quick look does not replace figures that may be quoted. */
+const nameOf = ({ quick }: Pick<Run, 'quick'>) => (quick ? 'quick' : 'latest');
 
 export function writeResults(run: Run): void {
+  const name = nameOf(run);
   mkdirSync(RESULTS, { recursive: true });
-  writeFileSync(`${RESULTS}${NAMES.json}`, `${JSON.stringify(run, undefined, 1)}\n`);
-  writeFileSync(`${RESULTS}${NAMES.page}`, page(run));
+  writeFileSync(`${RESULTS}${name}.json`, `${JSON.stringify(run, undefined, 1)}\n`);
+  writeFileSync(`${RESULTS}${name}.html`, page(run));
   const headline = headlineSvg(run);
-  if (headline !== undefined) writeFileSync(`${RESULTS}${NAMES.headline}`, headline);
-  console.log(`\nbench/results/${NAMES.page} shows it all; ${NAMES.json} has the figures`);
+  if (headline !== undefined) writeFileSync(`${RESULTS}${name}.svg`, headline);
+  console.log(`\nbench/results/${name}.html shows it all; ${name}.json has the figures`);
 }
 
-export function readResults(): Run {
-  return JSON.parse(readFileSync(`${RESULTS}${NAMES.json}`, 'utf8')) as Run;
+export function readResults(quick: boolean): Run {
+  return JSON.parse(readFileSync(`${RESULTS}${nameOf({ quick })}.json`, 'utf8')) as Run;
 }
