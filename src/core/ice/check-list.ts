@@ -58,6 +58,11 @@ export class Pair {
     return this.local.relay;
   }
 
+  /** Nothing is under way, and the TURN server lets it through. */
+  get canBeChecked(): boolean {
+    return this.check === undefined && (!this.relay || this.relay.leaveFor(this.to.address) === 'granted');
+  }
+
   get isTrusted(): boolean {
     return this.state === 'succeeded' && this.streak > this.distrust;
   }

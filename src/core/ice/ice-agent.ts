@@ -250,7 +250,7 @@ export class IceAgent {
 
   /** A TURN server lets us talk to one more host, or does not. */
   onPermission(nowUs: number): void {
-    this.#finder.handleTimeout(nowUs);
+    this.#finder.handlePermission(nowUs);
   }
 
   /** For `PathFinder`. */

@@ -34,7 +34,7 @@ const PROBE_BACKUP_US = 15 * US_PER_SECOND;
 const PROBE_ANY_US = 2 * US_PER_SECOND;
 /** While the selected path is in doubt, and while a pair earns back trust. */
 const PROBE_SOON_US = 500 * US_PER_MS;
-/** Only the best are looked at again. */
+/** As many are looked at again. */
 const MAX_PROBED_PAIRS = 16;
 const MAX_DISTRUST = 4;
 /** The controlled side waits so long for a nomination before it leaves a dead path by itself. */
@@ -103,6 +103,14 @@ export class PathFinder implements Timed, Checker {
     for (const pair of this.list.pairs) {
       if (pair.state === 'failed') pair.state = 'waiting';
       pair.nextProbeUs = nowUs;
+    }
+    this.handleTimeout(nowUs);
+  }
+
+  /** A TURN server has decided whom we may talk to. */
+  handlePermission(nowUs: number): void {
+    for (const pair of this.list.pairs) {
+      if (pair.relay?.leaveFor(pair.to.address) === 'denied' && pair.check === undefined) pair.state = 'failed';
     }
     this.handleTimeout(nowUs);
   }
@@ -332,14 +340,17 @@ export class PathFinder implements Timed, Checker {
 
   /** Triggered checks first, then pairs never checked, then those due for another look; best first. */
   #nextPair(nowUs: number): Pair | undefined {
-    for (const pair of this.#triggered) if (canCheck(pair)) return pair;
-    const waiting = this.list.pairs.find((pair) => pair.state === 'waiting' && canCheck(pair));
+    for (const pair of this.#triggered) if (pair.canBeChecked) return pair;
+    const waiting = this.list.pairs.find((pair) => pair.state === 'waiting' && pair.canBeChecked);
     return waiting ?? this.#probed().find((pair) => pair.nextProbeUs <= nowUs);
   }
 
+  /** Those that work come first: a relay to fall back on is not to be crowded out by what never worked. */
   #probed(): Pair[] {
-    const isIdle = (pair: Pair) => pair !== this.selected && pair.state !== 'waiting' && canCheck(pair);
-    return this.list.pairs.slice(0, MAX_PROBED_PAIRS).filter(isIdle);
+    const isIdle = (pair: Pair) => pair !== this.selected && pair.state !== 'waiting' && pair.canBeChecked;
+    const idle = this.list.pairs.filter(isIdle);
+    const works = idle.filter(({ state }) => state === 'succeeded');
+    return [...works, ...idle.filter(({ state }) => state !== 'succeeded')].slice(0, MAX_PROBED_PAIRS);
   }
 
   #nextTimeoutUs(nowUs: number): number {
@@ -387,9 +398,4 @@ export class PathFinder implements Timed, Checker {
     this.#triggered.delete(pair);
     if (this.#nominated === pair) this.#nominated = undefined;
   }
-}
-
-/** Nothing under way, and the TURN server lets it through. */
-function canCheck(pair: Pair): boolean {
-  return pair.check === undefined && (pair.relay === undefined || pair.relay.isPermitted(pair.to.address));
 }

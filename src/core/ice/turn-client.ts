@@ -288,8 +288,9 @@ export class TurnClient implements Relay, Timed {
     return permission.state;
   }
 
-  isPermitted(host: string): boolean {
-    return this.#permissions.get(host)?.state === 'granted';
+  /** Whether the server lets us talk to `host`. */
+  leaveFor(host: string): 'pending' | 'granted' | 'denied' {
+    return this.#permissions.get(host)?.state ?? 'pending';
   }
 
   /** Has data to `remote` sent with four bytes of overhead instead of 36, for as long as `user` does not release it. */
