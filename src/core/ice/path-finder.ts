@@ -356,9 +356,9 @@ export class PathFinder implements Timed, Checker {
   #nextTimeoutUs(nowUs: number): number {
     let nextUs = this.#watch === undefined ? NEVER : this.#watch.nextQuestionUs();
     for (const pair of this.#probed()) nextUs = Math.min(nextUs, pair.nextProbeUs);
-    const hasWork = this.#nextPair(nowUs) !== undefined;
-    const paced = hasWork || nextUs <= nowUs ? this.#lastCheckUs + PACE_US : NEVER;
-    return Math.max(nowUs + 1, Math.min(paced, nextUs <= nowUs ? NEVER : nextUs));
+    const pacedUs = this.#lastCheckUs + PACE_US;
+    if (nextUs <= nowUs) return Math.max(nowUs + 1, pacedUs);
+    return this.#nextPair(nowUs) === undefined ? nextUs : Math.max(nowUs + 1, Math.min(pacedUs, nextUs));
   }
 
   #check(pair: Pair, waitsUs: readonly number[], nowUs: number): void {
