@@ -67,10 +67,6 @@ export class PathFinder implements Timed, Checker {
     exchange.random.fill(this.#tieBreaker);
   }
 
-  get remote(): Credentials | undefined {
-    return this.#remote;
-  }
-
   /** Checks under way were made for another peer, if there was one. */
   setRemote(remote: Credentials, nowUs: number): void {
     if (this.#remote?.ufrag === remote.ufrag && this.#remote.pwd === remote.pwd) return;
@@ -354,7 +350,7 @@ export class PathFinder implements Timed, Checker {
   }
 
   #nextTimeoutUs(nowUs: number): number {
-    let nextUs = this.#watch === undefined ? NEVER : this.#watch.nextQuestionUs();
+    let nextUs = this.#watch?.nextQuestionUs() ?? NEVER;
     for (const pair of this.#probed()) nextUs = Math.min(nextUs, pair.nextProbeUs);
     const pacedUs = this.#lastCheckUs + PACE_US;
     if (nextUs <= nowUs) return Math.max(nowUs + 1, pacedUs);
