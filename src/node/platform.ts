@@ -55,7 +55,10 @@ class TimeoutAlarm implements Alarm {
   readonly #onFire: (nowUs: number) => void;
   #deadlineUs = NEVER;
   #timer: NodeJS.Timeout | undefined;
-  /** In place of the timer, for a deadline that has passed: the shortest timer takes a millisecond. */
+  /**
+   * In place of the timer, for a deadline that has passed: the shortest timer takes a millisecond. Never unref'd: the event loop
+   * would then sleep before it.
+   */
   #immediate: NodeJS.Immediate | undefined;
   #timerAtUs = NEVER;
   #keepAlive = true;
@@ -73,10 +76,8 @@ class TimeoutAlarm implements Alarm {
 
   setRef(keepAlive: boolean): void {
     this.#keepAlive = keepAlive;
-    for (const pending of [this.#timer, this.#immediate]) {
-      if (keepAlive) pending?.ref();
-      else pending?.unref();
-    }
+    if (keepAlive) this.#timer?.ref();
+    else this.#timer?.unref();
   }
 
   #start(now: number): void {
@@ -85,7 +86,7 @@ class TimeoutAlarm implements Alarm {
     this.#timerAtUs = this.#deadlineUs;
     if (delayMs <= 0) this.#immediate = setImmediate(this.#onTimeout);
     else this.#timer = setTimeout(this.#onTimeout, Math.min(delayMs, MAX_TIMEOUT_MS));
-    if (!this.#keepAlive) this.setRef(false);
+    if (!this.#keepAlive) this.#timer?.unref();
   }
 
   #stop(): void {

@@ -250,6 +250,18 @@ describe('UDP port', () => {
 });
 
 describe('Alarm', () => {
+  it('does not wait for anything else to happen, once its time has passed', async () => {
+    const beganUs = platform.nowUs();
+    const other = setTimeout(() => {}, 2_000);
+    const firedUs = await new Promise<number>((resolve) => {
+      const alarm = platform.newAlarm(resolve);
+      alarm.setRef(false);
+      alarm.set(beganUs);
+    });
+    clearTimeout(other);
+    expect(firedUs - beganUs).to.be.below(1_500_000);
+  });
+
   it('fires once, not before its time', async () => {
     const { promise, resolve } = deferred<number>();
     const alarm = platform.newAlarm(resolve);
