@@ -40,12 +40,16 @@ export {
   type ListenSocketEvents,
 } from './api/listen-socket.ts';
 export { LOG_LEVELS, type LogEntry, type LogLevel, type LogOptions } from './api/log.ts';
-export {
-  type ConnectAndWaitOptions,
-  type ConnectOptions,
-  Networking,
-  type NetworkingOptions,
-} from './api/networking.ts';
+export { Networking } from './api/networking.ts';
+export type { ConnectAndWaitOptions, ConnectOptions, NetworkingOptions } from './api/options.ts';
+export type {
+  ConnectP2POptions,
+  ListenP2POptions,
+  P2POptions,
+  P2PSignalContext,
+  P2PSignaling,
+  P2PSignalingService,
+} from './api/p2p.ts';
 export type { CheckFailure, PeerCertificate, PeerVerdict } from './api/peer-certificate.ts';
 export { type GroupMessage, PollGroup, type PollGroupEvents } from './api/poll-group.ts';
 export type { SendOptions } from './api/sending.ts';

@@ -1,7 +1,8 @@
 // Connecting to a host that may have several addresses, and giving up when told to.
 
-import type { IpAddress } from '../core/base/address.ts';
+import { IpAddress } from '../core/base/address.ts';
 import { NetworkingError } from '../core/base/errors.ts';
+import { Identity } from '../core/base/identity.ts';
 import { NEVER, US_PER_MS } from '../core/base/time.ts';
 import type { Platform } from '../core/platform.ts';
 import type { Connection } from './connection.ts';
@@ -84,4 +85,34 @@ export class ConnectRace {
     if (this.#failures.length === this.#targets.length) this.#reject(this.#failures[0]);
     else this.#next();
   }
+}
+
+/** The addresses of `host:port`, in the order to try them. */
+export async function resolveTargets(address: string | IpAddress, platform: Platform): Promise<readonly IpAddress[]> {
+  if (typeof address !== 'string') return [address];
+  const literal = IpAddress.parse(address);
+  if (literal !== undefined) return [literal];
+  const [, host, port] = /^([^:]+):(\d+)$/.exec(address) ?? [];
+  if (host === undefined || Number(port) < 1 || Number(port) > 65_535) {
+    throw new NetworkingError(
+      'InvalidParam',
+      `cannot connect to "${address}": give host and port, such as example.org:27015`,
+    );
+  }
+  const hosts = await platform.resolve(host);
+  if (hosts.length === 0) throw new NetworkingError('ResolveFailed', `"${host}" has no address`);
+  return hosts.map((each) => IpAddress.fromNet({ address: each, port: Number(port) }));
+}
+
+/** Throws `InvalidParam` for one that cannot be read; without one we are anonymous. */
+export function identityOf(identity: string | Identity | undefined): Identity {
+  if (identity === undefined) return Identity.localHost;
+  const parsed = typeof identity === 'string' ? Identity.parse(identity) : identity;
+  if (parsed?.isValid !== true) {
+    throw new NetworkingError(
+      'InvalidParam',
+      `cannot read the identity "${identity}": expected one such as str:alice, steamid:… or gen:c0ffee`,
+    );
+  }
+  return parsed;
 }

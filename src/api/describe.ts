@@ -11,9 +11,16 @@ import { type ConnectionStatus, statusOf } from './status.ts';
 /** `#<id> UDP str:x@1.2.3.4:5678 'name'`; without the identity where it is the address or not known. */
 export function shortDescription(connection: Connection, name: string): string {
   const { remoteIdentity: identity, remoteAddress: address, flags } = connection.info;
+  const suffix = name === '' ? '' : ` '${name}'`;
+  if (connection.link !== undefined) {
+    const { local, remote } = connection.link.talk.ports;
+    const transport = connection.link.path === undefined ? 'P2P' : 'P2P ICE';
+    const virtualPort = connection.isIncoming ? local : remote;
+    return `#${connection.id} ${transport} ${identity ?? 'unknown'} vport ${virtualPort}${suffix}`;
+  }
   const who = identity === undefined || identity.kind === 'ip' ? '' : `${identity}@`;
   const route = flags.loopbackBuffers ? 'pipe' : `UDP ${who}${address}`;
-  return `#${connection.id} ${route}${name === '' ? '' : ` '${name}'`}`;
+  return `#${connection.id} ${route}${suffix}`;
 }
 
 /** Many lines for a person to read; their form may change with any version. */

@@ -6,11 +6,13 @@ import { NetworkingError } from '../core/base/errors.ts';
 import type { Identity } from '../core/base/identity.ts';
 import type { ConfigScope } from '../core/config/scope.ts';
 import type { ConnectionConfigOptions } from '../core/config/values.ts';
+import { FACTS } from '../core/connection/state-table.ts';
 import type { AdmissionHook } from '../core/endpoint/admission.ts';
 import type { Endpoint } from '../core/endpoint/endpoint.ts';
-import { DEFAULT_LIMITS, type ListenLimits, type StrangerStats } from '../core/endpoint/gate.ts';
+import { DEFAULT_LIMITS, Gate, type ListenLimits, type StrangerStats } from '../core/endpoint/gate.ts';
 import type { Listener } from '../core/endpoint/listener.ts';
 import type { Member, Refusal } from '../core/endpoint/member.ts';
+import type { VirtualPort } from '../core/endpoint/rendezvous.ts';
 import type { Platform } from '../core/platform.ts';
 import type { CloseOptions, Connection } from './connection.ts';
 import type { AllowWithoutAuth } from './credentials.ts';
@@ -24,6 +26,9 @@ import {
 } from './peer-certificate.ts';
 
 const CHECK_TIMEOUT_MS = 5_000;
+/** Those who call by signal are no strangers: the application knows who carries their signals. */
+const NO_STRANGERS: StrangerStats = new Gate(DEFAULT_LIMITS, new Uint8Array(16)).stats;
+const NO_ADDRESS = { address: '::', port: 0 } as const;
 
 export interface ListenOptions {
   /** Numeric address to bind. Default: `::`, which takes IPv4 too. */
@@ -100,6 +105,10 @@ export class IncomingConnection {
   get remoteCertificate(): PeerCertificate | undefined {
     return this.connection.remoteCertificate;
   }
+  /** It called a listen socket; else it came by a signal to a virtual port on which nobody listens. */
+  get hasListenSocket(): boolean {
+    return this.#member.listener !== undefined;
+  }
   /** Where its packets come from. */
   get remoteAddress(): IpAddress {
     return this.connection.remoteAddress;
@@ -141,7 +150,7 @@ export class ListenSocket
   extends EventEmitter<ListenSocketEvents>
   implements AsyncIterable<IncomingConnection>, AsyncDisposable
 {
-  readonly #listener: Listener;
+  readonly #listener: Listener | VirtualPort;
   readonly #endpoint: Endpoint;
   readonly #driver: Driver;
   readonly #options: ListenOptions;
@@ -149,7 +158,7 @@ export class ListenSocket
   #gone: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
 
   /** @internal */
-  constructor(listener: Listener, endpoint: Endpoint, driver: Driver, options: ListenOptions) {
+  constructor(listener: Listener | VirtualPort, endpoint: Endpoint, driver: Driver, options: ListenOptions) {
     super();
     this.#listener = listener;
     this.#endpoint = endpoint;
@@ -157,9 +166,9 @@ export class ListenSocket
     this.#options = options;
   }
 
-  /** Where clients reach it. */
+  /** Where clients reach it; `::` for one that takes P2P connections, which have no address to call. */
   get address(): IpAddress {
-    return IpAddress.fromNet(this.#listener.port.local);
+    return IpAddress.fromNet('port' in this.#listener ? this.#listener.port.local : NO_ADDRESS);
   }
   /** Values for its connections, unless they set their own; what it does not set comes from the instance. */
   get config(): ConfigScope {
@@ -167,7 +176,7 @@ export class ListenSocket
   }
   /** Requests that were ignored because of their credentials; clients ask twice a second. */
   get refusedCount(): number {
-    return this.#listener.refusedCount;
+    return 'port' in this.#listener ? this.#listener.refusedCount : 0;
   }
   /** Connections that came in here, in any state, those still saying goodbye included. */
   get connectionCount(): number {
@@ -176,7 +185,7 @@ export class ListenSocket
 
   /** What came from addresses that have no connection, and what became of it: a snapshot. */
   get strangers(): StrangerStats {
-    return this.#listener.strangers;
+    return 'port' in this.#listener ? this.#listener.strangers : NO_STRANGERS;
   }
 
   /**
@@ -235,7 +244,7 @@ export class ListenSocket
   onIncoming(incoming: IncomingConnection): void {
     incoming.connection.once('state', ({ to }) => {
       this.#unanswered.delete(incoming);
-      if (to !== 'Connected') incoming.release();
+      if (!FACTS[to].isActive) incoming.release();
     });
     const { check, checkTimeoutMs = CHECK_TIMEOUT_MS } = this.#options;
     if (check === undefined) this.#offer(incoming);
@@ -262,7 +271,7 @@ export class ListenSocket
   #offer(incoming: IncomingConnection): void {
     this.#unanswered.add(incoming);
     // A client that could not be let in is nobody's to look after.
-    if (this.#options.autoAccept === true && incoming.accept().state !== 'Connected') incoming.reject();
+    if (this.#options.autoAccept === true && !FACTS[incoming.accept().state].isActive) incoming.reject();
     else this.emit('connection', incoming);
   }
 

@@ -3,10 +3,9 @@
 
 import { IpAddress } from '../core/base/address.ts';
 import { NetworkingError } from '../core/base/errors.ts';
-import { Identity } from '../core/base/identity.ts';
+import type { Identity } from '../core/base/identity.ts';
 import { readPublicKey } from '../core/certs/issue.ts';
 import { ConfigScope } from '../core/config/scope.ts';
-import type { ConfigOptions, ConnectionConfigOptions } from '../core/config/values.ts';
 import { EndReason } from '../core/connection/end-reason.ts';
 import type { Environment } from '../core/connection/environment.ts';
 import { Endpoint, StrayLimiter } from '../core/endpoint/endpoint.ts';
@@ -14,59 +13,18 @@ import type { EndpointEvent, Member } from '../core/endpoint/member.ts';
 import type { NetAddress, Platform } from '../core/platform.ts';
 import { nodePlatform } from '../node/platform.ts';
 import { broadcast, type OutgoingBatchMessage, type SendResult, sendMessages } from './batch.ts';
-import { ConnectRace, orAborted } from './connect.ts';
+import { ConnectRace, identityOf, orAborted, resolveTargets } from './connect.ts';
 import { Connection } from './connection.ts';
-import {
-  type AllowWithoutAuth,
-  authConfig,
-  type CredentialInput,
-  type CredentialOptions,
-  Credentials,
-} from './credentials.ts';
+import { authConfig, Credentials } from './credentials.ts';
 import { Driver } from './driver.ts';
-import type { FakeNetworkCounts, TracedPacket } from './fake-network.ts';
+import type { FakeNetworkCounts } from './fake-network.ts';
 import { checkLimits, guarded, IncomingConnection, type ListenOptions, ListenSocket } from './listen-socket.ts';
-import { Log, type LogOptions } from './log.ts';
+import { Log } from './log.ts';
+import type { ConnectAndWaitOptions, ConnectOptions, NetworkingOptions } from './options.ts';
+import { type ConnectP2POptions, type ListenP2POptions, P2P, type P2PSignalContext } from './p2p.ts';
 import { PollGroup } from './poll-group.ts';
 import type { SendOptions } from './sending.ts';
 import { openSocketPair, type SocketPairOptions } from './socket-pair.ts';
-
-export interface NetworkingOptions extends CredentialOptions {
-  /** Who we are, as peers see it: `str:alice`, `steamid:…`, an `Identity`. Without one we are anonymous. */
-  readonly identity?: string | Identity;
-  /** Whether peers are welcome for whom no authority vouches, here and on this machine. Values in `config` come on top. */
-  readonly allowWithoutAuth?: AllowWithoutAuth;
-  /** Values for everything in this instance, unless a listen socket or connection sets its own. */
-  readonly config?: ConfigOptions;
-  /** Whose Ed25519 and X25519: Node's own (default), or plain JavaScript. Ignored with `platform`. */
-  readonly crypto?: 'node' | 'tweetnacl';
-  /** The world to live in. Default: this machine. A simulated host has another. */
-  readonly platform?: Platform;
-  /** Is shown every datagram that was sent or received, as long as `packetTraceMaxBytes` is not negative. */
-  readonly trace?: (packet: TracedPacket) => void;
-  /** For a log: what becomes of connections and, where values such as `logLevelPacketGaps` ask for it, details. */
-  readonly log?: LogOptions;
-}
-
-export interface ConnectOptions {
-  readonly config?: ConnectionConfigOptions;
-  /** As for the instance. */
-  readonly allowWithoutAuth?: AllowWithoutAuth;
-  /**
-   * Who the server must be: otherwise the connection ends with reason 4003. It is a proof only if an authority vouches
-   * for the server (see `allowWithoutAuth`).
-   */
-  readonly expectedIdentity?: string | Identity;
-  /** The Ed25519 key that the server's certificate must have, as a public key line or 32 bytes; needs no authority. */
-  readonly pinnedKey?: CredentialInput;
-  /** Numeric local address to send from, of the target's family. Default: whatever the system chooses. */
-  readonly localAddress?: string;
-}
-
-export interface ConnectAndWaitOptions extends ConnectOptions {
-  /** Gives up: the connection is closed and the promise rejects with code `Aborted`. */
-  readonly signal?: AbortSignal;
-}
 
 /**
  * The library's entrance: makes listen sockets and connections. Whatever is open keeps the process alive (see `unref`);
@@ -83,6 +41,7 @@ export class Networking implements AsyncDisposable {
   readonly #driver: Driver;
   readonly #connections = new Map<Member, Connection>();
   readonly #listenSockets = new Map<unknown, ListenSocket>();
+  readonly #p2p: P2P;
   readonly #log: Log | undefined;
   #isClosed = false;
 
@@ -100,6 +59,21 @@ export class Networking implements AsyncDisposable {
     this.#log?.watch(this.credentials);
     this.#endpoint.isObserved = this.#log !== undefined;
     this.#driver = new Driver(this.platform, this.#endpoint, (event) => this.#onEvent(event), options.trace);
+    this.#p2p = this.#newP2P(options);
+  }
+
+  #newP2P({ p2p = {}, signaling }: NetworkingOptions): P2P {
+    const host = {
+      platform: this.platform,
+      endpoint: this.#endpoint,
+      driver: this.#driver,
+      wrap: (member: Member) => this.#wrap(member),
+      addListenSocket: (door: unknown, socket: ListenSocket) => void this.#listenSockets.set(door, socket),
+    };
+    if (signaling !== undefined && 'onSignal' in signaling) {
+      signaling.onSignal = (signal) => void this.receivedP2PCustomSignal(signal);
+    }
+    return new P2P(host, p2p, signaling);
   }
 
   #environment({ checksAddresses }: { checksAddresses: boolean }): Environment {
@@ -215,7 +189,7 @@ export class Networking implements AsyncDisposable {
   async connect(address: string | IpAddress, options: ConnectAndWaitOptions = {}): Promise<Connection> {
     const { signal } = options;
     const what = `connecting to ${address}`;
-    const targets = await orAborted(this.#resolve(address), what, signal);
+    const targets = await orAborted(resolveTargets(address, this.platform), what, signal);
     const race = new ConnectRace(targets, (target) => this.open(target, options), this.platform);
     let winner: Connection | undefined;
     try {
@@ -226,20 +200,48 @@ export class Networking implements AsyncDisposable {
     }
   }
 
-  async #resolve(address: string | IpAddress): Promise<readonly IpAddress[]> {
-    if (typeof address !== 'string') return [address];
-    const literal = IpAddress.parse(address);
-    if (literal !== undefined) return [literal];
-    const [, host, port] = /^([^:]+):(\d+)$/.exec(address) ?? [];
-    if (host === undefined || Number(port) < 1 || Number(port) > 65_535) {
-      throw new NetworkingError(
-        'InvalidParam',
-        `cannot connect to "${address}": give host and port, such as example.org:27015`,
-      );
+  /**
+   * Listens for P2P connections on a virtual port. Throws `InvalidParam`, `InvalidState` if somebody listens there,
+   * `BindFailed`, and as `config.set` does.
+   */
+  listenP2P(options: ListenP2POptions): ListenSocket {
+    this.#mustBeOpen();
+    return this.#p2p.listen(options);
+  }
+
+  /**
+   * Begins to connect by signals; the connection returned is in state Connecting (in symmetric mode it may be the peer's
+   * own). Without `remote` the peer is whoever answers. Throws `InvalidParam`, `InvalidState` without a signaling,
+   * `NotSupported` if no kind of address may be used, `DuplicateRequest` in symmetric mode, `BindFailed`, and as
+   * `config.set` does.
+   */
+  openP2P(remote: string | Identity | undefined, virtualPort: number, options: ConnectP2POptions = {}): Connection {
+    this.#mustBeOpen();
+    return this.#p2p.open(remote, virtualPort, options);
+  }
+
+  /** As `openP2P`; resolves once connected, rejects with a `ConnectionError` that says why not, or code `Aborted`. */
+  async connectP2P(
+    remote: string | Identity | undefined,
+    virtualPort: number,
+    options: ConnectP2POptions & { readonly signal?: AbortSignal } = {},
+  ): Promise<Connection> {
+    const connection = this.openP2P(remote, virtualPort, options);
+    try {
+      return await orAborted(connection.connected(), `connecting to ${remote}`, options.signal);
+    } catch (error) {
+      void connection.close();
+      throw error;
     }
-    const hosts = await this.platform.resolve(host);
-    if (hosts.length === 0) throw new NetworkingError('ResolveFailed', `"${host}" has no address`);
-    return hosts.map((each) => IpAddress.fromNet({ address: each, port: Number(port) }));
+  }
+
+  /**
+   * Takes a signal that a peer's application sent, by whatever means. False if it is broken or not what it should be;
+   * never throws because of it. Without `context`, new peers are heard on listen sockets, and answered by the
+   * instance's signaling.
+   */
+  receivedP2PCustomSignal(signal: Uint8Array, context: P2PSignalContext = {}): boolean {
+    return !this.#isClosed && this.#p2p.receive(signal, context);
   }
 
   /**
@@ -353,6 +355,9 @@ export class Networking implements AsyncDisposable {
         this.#log?.onMoved(connection, event.from);
         connection.emit('addressChanged', event.from);
         break;
+      case 'signal':
+        this.#p2p.onSignal(member, event.signal);
+        break;
       case 'drained':
         connection.onDrained();
         break;
@@ -364,6 +369,7 @@ export class Networking implements AsyncDisposable {
         break;
       case 'gone': {
         this.#connections.delete(member);
+        this.#p2p.onGone(member);
         const listenSocket = this.#listenSockets.get(member.listener);
         listenSocket?.onMembersChanged();
         if (listenSocket !== undefined && !this.#endpoint.listeners.has(member.listener!))
@@ -376,16 +382,4 @@ export class Networking implements AsyncDisposable {
 function mustBeAsymmetric(config: ConfigScope, action: string): void {
   if (config.get('symmetricConnect') === 0) return;
   throw new NetworkingError('NotSupported', `cannot ${action}: symmetricConnect is for connections through signaling`);
-}
-
-function identityOf(identity: string | Identity | undefined): Identity {
-  if (identity === undefined) return Identity.localHost;
-  const parsed = typeof identity === 'string' ? Identity.parse(identity) : identity;
-  if (parsed?.isValid !== true) {
-    throw new NetworkingError(
-      'InvalidParam',
-      `cannot read the identity "${identity}": expected one such as str:alice, steamid:… or gen:c0ffee`,
-    );
-  }
-  return parsed;
 }

@@ -32,6 +32,13 @@ export interface UdpPortOptions {
   readonly reusePort?: boolean;
 }
 
+/** An address of this machine. */
+export interface InterfaceAddress {
+  readonly address: string;
+  /** Of the network it is in, in bits. */
+  readonly prefixLength?: number;
+}
+
 export interface Alarm {
   /** Fires once at or after `atUs`; replaces the deadline set before. `NEVER` disarms. */
   set(atUs: number): void;
@@ -48,6 +55,8 @@ export interface Platform {
   newAlarm(onFire: (nowUs: number) => void): Alarm;
   /** Runs `task` after what is happening now (datagrams already received included), before the next alarm. */
   defer(task: () => void): void;
+  /** The addresses of this machine as they are now, loopback included. */
+  localAddresses(): readonly InterfaceAddress[];
   /** Numeric addresses of a host name, in the order to try them. Rejects with code `ResolveFailed`. */
   resolve(host: string): Promise<readonly string[]>;
   readonly random: Random;

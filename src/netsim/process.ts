@@ -9,6 +9,7 @@ import type {
   Alarm,
   CryptoProvider,
   DatagramSink,
+  InterfaceAddress,
   NetAddress,
   Platform,
   Random,
@@ -104,6 +105,10 @@ export class SimulatedProcess implements Platform, PortOwner {
 
   defer(task: Task): void {
     if (!this.#isDead) this.#around.clock.defer(() => this.#runOrHold(task));
+  }
+
+  localAddresses(): readonly InterfaceAddress[] {
+    return this.#around.machine.addresses.map((address) => ({ address }));
   }
 
   async resolve(host: string): Promise<readonly string[]> {

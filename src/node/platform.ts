@@ -1,9 +1,10 @@
 // The machine we run on: its clock, timers, sockets, name service, randomness and cryptography.
 import { lookup } from 'node:dns/promises';
+import { networkInterfaces } from 'node:os';
 import { NetworkingError } from '../core/base/errors.ts';
 import { NEVER, US_PER_MS, US_PER_SECOND } from '../core/base/time.ts';
 import { portableCrypto } from '../core/crypto/portable-curves.ts';
-import type { Alarm, Platform } from '../core/platform.ts';
+import type { Alarm, InterfaceAddress, Platform } from '../core/platform.ts';
 import { NodeRandom, nodeCrypto } from './crypto.ts';
 import { openUdpPort } from './udp-port.ts';
 
@@ -22,6 +23,7 @@ export function nodePlatform(options: NodePlatformOptions = {}): Platform {
     defer: (task) => {
       setImmediate(task);
     },
+    localAddresses,
     resolve,
     random,
     crypto: options.crypto === 'tweetnacl' ? portableCrypto(nodeCrypto, random) : nodeCrypto,
@@ -32,6 +34,16 @@ export function nodePlatform(options: NodePlatformOptions = {}): Platform {
 function nowUs(): number {
   const [seconds, nanoseconds] = process.hrtime();
   return seconds * US_PER_SECOND + Math.trunc(nanoseconds / 1_000);
+}
+
+function localAddresses(): InterfaceAddress[] {
+  const found = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return found.map(({ address, cidr }) => (cidr === null ? { address } : { address, prefixLength: prefixOf(cidr) }));
+}
+
+/** Of `10.1.2.3/8`. */
+function prefixOf(cidr: string): number {
+  return Number(cidr.slice(cidr.indexOf('/') + 1));
 }
 
 async function resolve(host: string): Promise<readonly string[]> {

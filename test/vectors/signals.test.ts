@@ -2,6 +2,7 @@
 // first data packets under them.
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
+import { isOurRequestFirst } from '../../src/core/connection/p2p-handshake.ts';
 import { deriveSessionKeys } from '../../src/core/crypto/key-schedule.ts';
 import { gcmCipher } from '../../src/core/crypto/packet-cipher.ts';
 import type { SignedCryptInfo } from '../../src/core/wire/crypt-messages.ts';
@@ -44,10 +45,11 @@ interface RecordedSignal {
 interface Recordings {
   readonly signals: readonly RecordedSignal[];
   readonly keySets: readonly KeySet[];
+  readonly tieBreaks: readonly { readonly a: number; readonly b: number; readonly client: 'a' | 'b' }[];
 }
 
 const FILE = new URL('../../../test/vectors/signals.json', import.meta.url);
-const { signals, keySets }: Recordings = JSON.parse(readFileSync(FILE, 'utf8'));
+const { signals, keySets, tieBreaks }: Recordings = JSON.parse(readFileSync(FILE, 'utf8'));
 
 describe('Recorded signals', () => {
   for (const { name, writer, hex: text, decoded } of signals) {
@@ -102,6 +104,16 @@ describe('Recorded key sets of connections that were made by signals', () => {
         const opened = opener.open(number, bytes, header.length / 2, bytes.length);
         expect(toHex(opened!)).to.equal(plaintext);
       }
+    });
+  }
+});
+
+describe('Recorded tie-breaks of symmetric connects', () => {
+  for (const { a, b, client } of tieBreaks) {
+    it(`agree on who is the client of ${a} and ${b}`, () => {
+      const none = new Uint8Array(0);
+      expect(isOurRequestFirst(a, b, none, none)).to.equal(client === 'a');
+      expect(isOurRequestFirst(b, a, none, none)).to.equal(client === 'b');
     });
   }
 });

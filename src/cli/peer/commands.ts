@@ -5,6 +5,7 @@ import { CONNECTION_COMMANDS } from './connection-commands.ts';
 import { DATA_COMMANDS } from './data-commands.ts';
 import { GROUP_COMMANDS } from './group-commands.ts';
 import { CommandError } from './line.ts';
+import { P2P_COMMANDS } from './p2p-commands.ts';
 import { QUERY_COMMANDS } from './query-commands.ts';
 import { SETUP_COMMANDS } from './setup-commands.ts';
 import { TASK_COMMANDS } from './task-commands.ts';
@@ -15,10 +16,7 @@ const notSupported: CommandFunction = (command) => {
 
 /** Commands of the protocol that this library cannot do. */
 const UNSUPPORTED: CommandTable = Object.fromEntries(
-  ['castore', 'cert', 'connectp2p', 'listenp2p', 'messages', 'signal', 'signalreject'].map((name) => [
-    name,
-    notSupported,
-  ]),
+  ['castore', 'cert', 'messages'].map((name) => [name, notSupported]),
 );
 
 export const COMMANDS: CommandTable = {
@@ -27,6 +25,7 @@ export const COMMANDS: CommandTable = {
   ...DATA_COMMANDS,
   ...GROUP_COMMANDS,
   ...TASK_COMMANDS,
+  ...P2P_COMMANDS,
   ...QUERY_COMMANDS,
   ...UNSUPPORTED,
 };

@@ -46,6 +46,9 @@ export function reasonName(reason: number): string {
 /** As GNS describes a connection in its logs. */
 export function description(connection: Connection, info: ConnectionInfo): string {
   const { remoteIdentity, remoteAddress } = info;
+  // There is no address that could have changed since.
+  const short = String(connection);
+  if (short.startsWith(`#${connection.id} P2P`)) return short;
   // An identity that is only an address says nothing more than the address.
   const who = remoteIdentity?.kind === 'ip' ? '' : `${remoteIdentity ?? 'invalid'}@`;
   const name = connection.name === '' ? '' : ` '${connection.name}'`;

@@ -139,6 +139,8 @@ export class Session {
   verify: VerifyMode | null = null;
   echoFailures = 0;
   mismatchEvents = 0;
+  /** Whether rejections of P2P calls are reported as signals. */
+  reportsRejections = true;
   /** Totals of the connections that are gone. */
   gone = new Totals();
   readonly listens = new Map<string, PeerListenSocket>();
@@ -246,20 +248,22 @@ export class Session {
   addListen(id: string, socket: ListenSocket): PeerListenSocket {
     const listen: PeerListenSocket = { handle: this.#listenHandle++, socket, autoAccept: undefined };
     this.listens.set(id, listen);
-    socket.on('connection', (incoming) => this.#onIncoming(id, listen, incoming));
+    socket.on('connection', (incoming) => this.addIncoming(id, listen, incoming));
     return listen;
   }
 
-  #onIncoming(listenId: string, listen: PeerListenSocket, incoming: IncomingConnection): void {
+  /** Without a listen socket, `listenId` is only what its id begins with. */
+  addIncoming(listenId: string, listen: PeerListenSocket | undefined, incoming: IncomingConnection): void {
     let id: string;
     do {
       const count = (this.#incomingCounts.get(listenId) ?? 0) + 1;
       this.#incomingCounts.set(listenId, count);
       id = `${listenId}.${count}`;
     } while (this.isTaken(id));
-    const peer = this.add(id, incoming.connection, incoming, listenId);
-    this.#onState(peer, 'None', 'Connecting', incoming.connection.info);
-    if (!(listen.autoAccept ?? this.autoAccept)) return;
+    const peer = this.add(id, incoming.connection, incoming, listen === undefined ? '' : listenId);
+    // The state of others is told by now.
+    if (listen !== undefined) this.#onState(peer, 'None', 'Connecting', incoming.connection.info);
+    if (!(listen?.autoAccept ?? this.autoAccept)) return;
     try {
       incoming.accept();
     } catch (error) {

@@ -221,12 +221,12 @@ export class Connection {
 
   /** Does what a handshake has come to. */
   act(step: Step | undefined, nowUs: number): void {
-    if (step === undefined) return;
-    if (step.kind === 'fail') this.#fail(step.end, nowUs);
-    else if (step.kind === 'say') this.#outbox.push(step.packet);
-    else if (step.kind === 'sayClosed') this.#sayClosed();
-    else if (step.kind === 'peerEnded') this.#peerEnded(step.end, nowUs);
-    else this.establish(step.session, nowUs, step.reply);
+    if (step?.kind === 'fail') this.#fail(step.end, nowUs);
+    else if (step?.kind === 'say') this.#outbox.push(step.packet);
+    else if (step?.kind === 'sayClosed') this.#sayClosed();
+    else if (step?.kind === 'peerEnded') this.#peerEnded(step.end, nowUs);
+    else if (step?.kind === 'agreed') this.establish(step.session, nowUs, step.reply);
+    this.#followIce(nowUs);
   }
 
   #onConnectionClosed(packet: ConnectionClosed, nowUs: number): void {
@@ -242,7 +242,6 @@ export class Connection {
   /** A signal that is meant for this connection, from whom it may come. */
   handleSignal(signal: Signal, nowUs: number): void {
     this.act(this.link!.onSignal(signal, this.#state, this.#notice, nowUs), nowUs);
-    this.#followIce(nowUs);
   }
 
   /** Goes the way that ICE has found, and asks the peer for a sign of life there. Call when ICE has news. */

@@ -1,0 +1,333 @@
+// P2P connections as the application sees them: who carries the signals, who is asked when somebody calls, and the port,
+// addresses and servers that ICE needs. Spec: 05 §5.3, §5.5, 07.
+
+import { IpAddress } from '../core/base/address.ts';
+import { NetworkingError } from '../core/base/errors.ts';
+import type { Identity } from '../core/base/identity.ts';
+import { US_PER_SECOND } from '../core/base/time.ts';
+import { ConfigScope } from '../core/config/scope.ts';
+import type { ConnectionConfigOptions } from '../core/config/values.ts';
+import { Ends } from '../core/connection/end-reason.ts';
+import { failed } from '../core/connection/handshake.ts';
+import type { Endpoint } from '../core/endpoint/endpoint.ts';
+import type { Door, Member } from '../core/endpoint/member.ts';
+import { portsOf } from '../core/endpoint/rendezvous.ts';
+import { IcePort, type IceServers } from '../core/ice/ice-port.ts';
+import type { Alarm, NetAddress, Platform } from '../core/platform.ts';
+import { identityOf } from './connect.ts';
+import type { Connection } from './connection.ts';
+import type { Driver } from './driver.ts';
+import { IncomingConnection, ListenSocket } from './listen-socket.ts';
+
+/** Carries signals to other peers: small, opaque, at best effort. They may be lost, doubled and reordered. */
+export interface P2PSignaling {
+  /**
+   * Sends a signal to the peer that is called `to`, as `Identity` prints it; empty if nobody knows yet, which only a
+   * signaling for one peer can bear. Must not wait. False, or an exception, ends the connection with reason 5002.
+   */
+  send(to: string, signal: Uint8Array, connection?: Connection): unknown;
+  /** Called once for each connection that was given this object, when it is gone. */
+  release?(): void;
+}
+
+/** A service that also receives: given to `Networking`, what arrives is handed to the instance. */
+export interface P2PSignalingService extends P2PSignaling {
+  onSignal?: ((signal: Uint8Array, from: string) => void) | undefined;
+}
+
+/** How the application answers a signal that somebody new sent. */
+export interface P2PSignalContext {
+  /**
+   * Somebody asks to connect. Return what carries our signals to that peer, and the connection goes on: accept it now
+   * or later. Return undefined to ignore the peer, after `incoming.reject` to have a rejection sent.
+   */
+  onConnectRequest?(incoming: IncomingConnection, localVirtualPort: number): P2PSignaling | undefined;
+  /** Carries a rejection. Without it, none is sent. */
+  sendRejection?(to: Identity, signal: Uint8Array): void;
+}
+
+export interface P2POptions {
+  /** UDP port that all P2P connections share. Default: any free one. */
+  readonly port?: number;
+  /** Numeric local address of that port. Default: `::`, which takes IPv4 too. */
+  readonly host?: string;
+  /** Offer loopback addresses, too: for peers on one machine without a network. C++ GNS does not take them. */
+  readonly offersLoopback?: boolean;
+}
+
+export interface ListenP2POptions {
+  /** 0 – 65535: a number of the application's, not of the network. One listen socket each. */
+  readonly virtualPort: number;
+  /** Accept every connection at once, without asking. Default: false. */
+  readonly autoAccept?: boolean;
+  /** Values for this socket and, unless they set their own, its connections. */
+  readonly config?: ConnectionConfigOptions;
+}
+
+export interface ConnectP2POptions {
+  /** Carries the signals of this connection. Default: the instance's. */
+  readonly signaling?: P2PSignaling;
+  readonly config?: ConnectionConfigOptions;
+}
+
+/** What the instance does for its P2P part. */
+export interface P2PHost {
+  readonly platform: Platform;
+  readonly endpoint: Endpoint;
+  readonly driver: Driver;
+  wrap(member: Member): Connection;
+  addListenSocket(door: Door, socket: ListenSocket): void;
+}
+
+const MAX_VIRTUAL_PORT = 0xffff;
+const STUN_PORT = 3478;
+/** How often we look whether the addresses of this machine have changed. */
+const ADDRESSES_INTERVAL_US = 5 * US_PER_SECOND;
+
+export class P2P {
+  readonly #host: P2PHost;
+  readonly #options: P2POptions;
+  readonly #signaling: P2PSignaling | undefined;
+  readonly #signalings = new Map<Member, P2PSignaling>();
+  readonly #servers: ServerBook;
+  #alarm: Alarm | undefined;
+
+  constructor(host: P2PHost, options: P2POptions, signaling: P2PSignaling | undefined) {
+    this.#host = host;
+    this.#options = options;
+    this.#signaling = signaling;
+    this.#servers = new ServerBook(host.platform, (servers) => {
+      host.endpoint.rendezvous.ground?.ice.setServers(servers, host.platform.nowUs());
+      host.driver.poke();
+    });
+  }
+
+  listen({ virtualPort, config, autoAccept = false }: ListenP2POptions): ListenSocket {
+    checkVirtualPort(virtualPort, 'listen');
+    const { endpoint, driver } = this.#host;
+    const scope = new ConfigScope('listenSocket', endpoint.config);
+    if (config !== undefined) scope.setAll(config);
+    scope.set('localVirtualPort', virtualPort);
+    const door = endpoint.rendezvous.listen(virtualPort, scope);
+    endpoint.listeners.add(door);
+    const socket = new ListenSocket(door, endpoint, driver, { port: 0, autoAccept });
+    this.#host.addListenSocket(door, socket);
+    this.#prepare(scope);
+    return socket;
+  }
+
+  open(remote: string | Identity | undefined, virtualPort: number, options: ConnectP2POptions): Connection {
+    checkVirtualPort(virtualPort, 'connect');
+    const { endpoint, platform, driver } = this.#host;
+    const signaling = options.signaling ?? this.#signaling;
+    if (signaling === undefined) {
+      throw new NetworkingError('InvalidState', 'cannot connect by signals: neither call nor instance has a signaling');
+    }
+    const identity = remote === undefined ? undefined : identityOf(remote);
+    const config = new ConfigScope('connection', endpoint.config);
+    if (options.config !== undefined) config.setAll(options.config);
+    const ports = portsOf(config, virtualPort);
+    config.set('localVirtualPort', ports.local);
+    const door = endpoint.rendezvous.virtualPorts.get(ports.local);
+    if (door?.config.get('symmetricConnect') === 1) config.set('symmetricConnect', 1);
+    if (config.get('symmetricConnect') === 1) {
+      if (identity === undefined) {
+        throw new NetworkingError('InvalidParam', 'cannot connect symmetrically to a peer without a name');
+      }
+      const match = endpoint.rendezvous.findMatch(identity, ports, true);
+      if (match !== undefined) return this.#join(match, identity, options.config ?? {});
+    }
+    this.#prepare(config);
+    const member = endpoint.rendezvous.connect({ identity, remoteVirtualPort: virtualPort, config }, platform.nowUs());
+    for (const name of ['symmetricConnect', 'localVirtualPort'] as const) config.lock(name);
+    this.#signalings.set(member, signaling);
+    driver.poke();
+    return this.#host.wrap(member);
+  }
+
+  /** In symmetric mode, the peer's own request is as good as ours. */
+  #join(match: Member, identity: Identity, options: ConnectionConfigOptions): Connection {
+    const { connection } = match;
+    if (!connection.isIncoming || connection.state !== 'Connecting') {
+      throw new NetworkingError('DuplicateRequest', `cannot connect to ${identity}: there is a connection already`);
+    }
+    const { symmetricConnect: _, localVirtualPort: __, ...config } = options;
+    connection.config.setAll(config);
+    connection.accept(this.#host.platform.nowUs());
+    this.#host.driver.touch(match);
+    return this.#host.wrap(match);
+  }
+
+  /** False if the signal is broken or not what it should be. */
+  receive(signal: Uint8Array, context: P2PSignalContext): boolean {
+    const { endpoint, platform, driver } = this.#host;
+    this.#prepare(endpoint.config);
+    const outcome = endpoint.rendezvous.receiveSignal(signal.slice(), platform.nowUs());
+    driver.poke();
+    if (outcome.kind === 'rejected') this.#sendRejection(outcome.to, outcome.signal, context);
+    else if (outcome.kind === 'call') this.#ask(outcome.member, context);
+    return outcome.kind === 'taken' || outcome.kind === 'call';
+  }
+
+  #ask(member: Member, context: P2PSignalContext): void {
+    const { endpoint, platform, driver } = this.#host;
+    const { identity, link } = member.connection;
+    this.#prepare(member.connection.config);
+    const incoming = new IncomingConnection(this.#host.wrap(member), member, driver);
+    const { local } = link!.talk.ports;
+    const isDefault = context.onConnectRequest === undefined;
+    const signaling = isDefault ? this.#defaultSignaling(member) : context.onConnectRequest!(incoming, local);
+    if (signaling !== undefined) {
+      this.#signalings.set(member, signaling);
+      return;
+    }
+    const isRejected = member.connection.state !== 'Connecting';
+    const rejection = isRejected ? endpoint.rendezvous.turnAway(member) : undefined;
+    endpoint.discard(member, platform.nowUs());
+    incoming.connection.onCloseConfirmed();
+    if (rejection !== undefined) this.#sendRejection(identity!, rejection, context);
+  }
+
+  /** Without an own decision of the application, only those who call a listen socket are heard. */
+  #defaultSignaling({ listener }: Member): P2PSignaling | undefined {
+    return listener === undefined ? undefined : this.#signaling;
+  }
+
+  #sendRejection(to: Identity, signal: Uint8Array, context: P2PSignalContext): void {
+    if (context.sendRejection !== undefined) context.sendRejection(to, signal);
+    else if (context.onConnectRequest === undefined) this.#signaling?.send(to.toString(), signal);
+  }
+
+  /** A connection has something to say. */
+  onSignal(member: Member, signal: Uint8Array): void {
+    const { driver, platform, wrap } = this.#host;
+    let isSent = false;
+    try {
+      const signaling = this.#signalings.get(member);
+      const to = member.connection.identity?.toString() ?? '';
+      isSent = signaling !== undefined && signaling.send(to, signal, wrap(member)) !== false;
+    } catch (error) {
+      platform.defer(() => {
+        throw error;
+      });
+    }
+    if (isSent) return;
+    member.connection.act(failed(Ends.signalNotSent), platform.nowUs());
+    driver.touch(member);
+  }
+
+  onGone(member: Member): void {
+    const signaling = this.#signalings.get(member);
+    this.#signalings.delete(member);
+    signaling?.release?.();
+    if (this.#host.endpoint.rendezvous.ground === undefined) this.#alarm?.set(Number.POSITIVE_INFINITY);
+  }
+
+  // ---- what ICE needs
+
+  /** Opens the port if there is none, and tells ICE of our addresses and the servers that this configuration names. */
+  #prepare(config: ConfigScope): void {
+    const { endpoint, platform, driver } = this.#host;
+    const { rendezvous } = endpoint;
+    const servers = this.#servers.add(config);
+    if (rendezvous.ground === undefined) {
+      const { host = '::', port = 0, offersLoopback = false } = this.#options;
+      driver.openPort({ address: host, port }, (udpPort) => {
+        const { local } = udpPort;
+        const mapsIPv4 = local.address.includes(':');
+        const options = { ...servers, port: local.port, mapsIPv4, allowsLoopback: offersLoopback };
+        rendezvous.start({ ice: new IcePort(platform, options), port: udpPort });
+        return rendezvous;
+      });
+      this.#watchAddresses();
+    } else rendezvous.ground.ice.setServers(servers, platform.nowUs());
+  }
+
+  #watchAddresses(): void {
+    const { endpoint, platform, driver } = this.#host;
+    const nowUs = platform.nowUs();
+    const ice = endpoint.rendezvous.ground?.ice;
+    if (ice === undefined) return;
+    ice.setLocalAddresses(platform.localAddresses(), nowUs);
+    driver.poke();
+    if (this.#alarm === undefined) {
+      this.#alarm = platform.newAlarm(() => this.#watchAddresses());
+      this.#alarm.setRef(false);
+    }
+    this.#alarm.set(nowUs + ADDRESSES_INTERVAL_US);
+  }
+}
+
+function checkVirtualPort(virtualPort: number, action: string): void {
+  if (Number.isInteger(virtualPort) && virtualPort >= 0 && virtualPort <= MAX_VIRTUAL_PORT) return;
+  throw new NetworkingError(
+    'InvalidParam',
+    `cannot ${action}: virtual port ${virtualPort} is not a whole number from 0 to ${MAX_VIRTUAL_PORT}`,
+  );
+}
+
+/** All STUN and TURN servers that some configuration names. Names are looked up once, and are of use when found. */
+class ServerBook {
+  readonly #platform: Platform;
+  readonly #onFound: (servers: IceServers) => void;
+  readonly #addresses = new Map<string, readonly NetAddress[]>();
+  readonly #stun = new Set<string>();
+  readonly #turn = new Map<string, { readonly username: string; readonly password: string }>();
+
+  constructor(platform: Platform, onFound: (servers: IceServers) => void) {
+    this.#platform = platform;
+    this.#onFound = onFound;
+  }
+
+  add(config: ConfigScope): IceServers {
+    for (const server of listOf(config.get('p2pStunServerList'))) {
+      this.#stun.add(server);
+      this.#lookUp(server);
+    }
+    const turn = listOf(config.get('p2pTurnServerList'));
+    const users = listOf(config.get('p2pTurnUserList'));
+    const passwords = listOf(config.get('p2pTurnPassList'));
+    // As GNS: lists of different lengths name nobody.
+    const hasUsers = users.length === turn.length && passwords.length === turn.length;
+    for (const [i, server] of turn.entries()) {
+      this.#turn.set(server, { username: hasUsers ? users[i]! : '', password: hasUsers ? passwords[i]! : '' });
+      this.#lookUp(server);
+    }
+    return this.#servers;
+  }
+
+  get #servers(): IceServers {
+    const of = (server: string) => this.#addresses.get(server) ?? [];
+    return {
+      stun: [...this.#stun].flatMap(of),
+      turn: [...this.#turn].flatMap(([server, user]) => of(server).map((address) => ({ address, ...user }))),
+    };
+  }
+
+  #lookUp(server: string): void {
+    if (this.#addresses.has(server)) return;
+    const literal = IpAddress.parse(server);
+    if (literal !== undefined) {
+      this.#addresses.set(server, [{ address: literal.host, port: literal.port || STUN_PORT }]);
+      return;
+    }
+    const [, host = server, port = `${STUN_PORT}`] = /^(.*?)(?::(\d+))?$/.exec(server) ?? [];
+    this.#addresses.set(server, []);
+    this.#platform.resolve(host).then(
+      (found) => {
+        this.#addresses.set(
+          server,
+          found.map((address) => ({ address, port: Number(port) })),
+        );
+        this.#onFound(this.#servers);
+      },
+      // Perhaps the next connection has more luck.
+      () => this.#addresses.delete(server),
+    );
+  }
+}
+
+/** Entries of a list in the configuration, without the prefix that they may have. */
+function listOf(text: string): string[] {
+  return text === '' ? [] : text.split(',').map((entry) => entry.trim().replace(/^(?:stun|turn):/, ''));
+}

@@ -1,0 +1,212 @@
+// P2P connections in virtual time: over signaling of every quality, from the first signal to the last goodbye.
+
+import { expect } from 'chai';
+import fc from 'fast-check';
+
+import { type Connection, type IncomingConnection, type ListenSocket, Networking } from '../../src/index.ts';
+import {
+  LocalSignaling,
+  nodeCrypto,
+  type SignalingConditions,
+  type SimulatedHost,
+  SimulatedNetwork,
+} from '../../src/testing.ts';
+import { SEED } from '../support/seed.ts';
+
+const MS = 1_000;
+const SECOND = 1_000 * MS;
+
+interface SceneOptions {
+  readonly signaling?: SignalingConditions;
+  readonly delayUs?: number;
+  readonly autoAccept?: boolean;
+  readonly seed?: number;
+  readonly config?: object;
+}
+
+/** Two instances on two hosts; bob listens on virtual port 7. */
+class Scene {
+  readonly network: SimulatedNetwork;
+  readonly signaling: LocalSignaling;
+  readonly alice: Networking;
+  readonly bob: Networking;
+  readonly listen: ListenSocket;
+  readonly incoming: IncomingConnection[] = [];
+  readonly #hosts: SimulatedHost[] = [];
+
+  constructor({
+    signaling = { delayUs: 25 * MS },
+    delayUs = 10 * MS,
+    autoAccept = true,
+    seed = SEED,
+    config = {},
+  }: SceneOptions = {}) {
+    this.network = new SimulatedNetwork({ seed, crypto: nodeCrypto, conditions: { delayUs } });
+    this.signaling = new LocalSignaling(signaling, seed);
+    this.alice = this.#newPeer('alice', config);
+    this.bob = this.#newPeer('bob', config);
+    this.listen = this.bob.listenP2P({ virtualPort: 7, autoAccept });
+    this.listen.on('connection', (incoming) => this.incoming.push(incoming));
+  }
+
+  #newPeer(name: string, config: object): Networking {
+    const host = this.network.host(name);
+    this.#hosts.push(host);
+    const { platform } = host;
+    const identity = `str:${name}`;
+    return new Networking({ platform, identity, config, signaling: this.signaling.join(identity, platform) });
+  }
+
+  open(config: object = {}): Connection {
+    return this.alice.openP2P('str:bob', 7, { config });
+  }
+
+  runUntil(predicate: () => boolean, limitUs = 20 * SECOND): void {
+    expect(this.network.runUntil(predicate, limitUs), `${predicate}`).to.equal(true);
+  }
+
+  /** Nothing gets through any more, but for signals. */
+  cut(): void {
+    this.network.between(this.#hosts[0]!, this.#hosts[1]!).set({ lossRatio: 1 }, { lossRatio: 1 });
+  }
+
+  get server(): Connection {
+    return this.incoming[0]!.connection;
+  }
+}
+
+function story(connection: Connection): string[] {
+  const states: string[] = [];
+  connection.on('state', ({ to }) => states.push(to));
+  return states;
+}
+
+describe('a P2P connection', () => {
+  it('is found and made by signals, and goes through FindingRoute on both sides', () => {
+    const scene = new Scene();
+    const client = scene.open();
+    const clientStory = story(client);
+    let serverStory: string[] = [];
+    scene.listen.on('connection', ({ connection }) => {
+      serverStory = story(connection);
+    });
+    scene.runUntil(() => client.state === 'Connected' && scene.incoming[0]?.connection.state === 'Connected');
+    expect(clientStory).to.deep.equal(['Connecting', 'FindingRoute', 'Connected']);
+    expect(serverStory).to.include.members(['Connected']);
+    expect(String(client.remoteIdentity)).to.equal('str:bob');
+    expect(String(scene.server.remoteIdentity)).to.equal('str:alice');
+  });
+
+  it('takes two path round trips and at most three of signaling', () => {
+    const scene = new Scene({ signaling: { delayUs: 25 * MS } });
+    const startUs = scene.alice.nowUs();
+    const client = scene.open();
+    scene.runUntil(() => client.state === 'Connected');
+    expect(scene.alice.nowUs() - startUs).to.be.at.most(3 * 50 * MS + 2 * 20 * MS);
+  });
+
+  it('delivers messages both ways, those that were queued before it was Connected included', () => {
+    const scene = new Scene();
+    const client = scene.open();
+    client.send('early');
+    scene.runUntil(() => client.state === 'Connected' && scene.incoming[0]?.connection.state === 'Connected');
+    scene.server.send('hello');
+    const texts = (connection: Connection) =>
+      connection.receiveMessages().map(({ data }) => new TextDecoder().decode(data));
+    scene.network.run(SECOND);
+    expect(texts(scene.server)).to.deep.equal(['early']);
+    expect(texts(client)).to.deep.equal(['hello']);
+  });
+
+  for (const seed of [1, 2, 3, 4, 5, 6, 7, 8].map((n) => SEED + n)) {
+    it(`comes about over signaling that loses, doubles and reorders (SEED=${seed})`, () => {
+      const signaling = { delayUs: 20 * MS, jitterUs: 200 * MS, lossRatio: 0.3, duplicateRatio: 0.3 };
+      const scene = new Scene({ signaling, seed, config: { timeoutInitial: 30_000 } });
+      const client = scene.open();
+      const isUp = () => client.state === 'Connected' && scene.incoming[0]?.connection.state === 'Connected';
+      scene.runUntil(isUp, 60 * SECOND);
+      expect(scene.incoming).to.have.length(1);
+    });
+  }
+
+  it('tells the peer of a close at once, and with reason and text', () => {
+    const scene = new Scene();
+    const client = scene.open();
+    scene.runUntil(() => client.state === 'Connected' && scene.incoming[0]?.connection.state === 'Connected');
+    void client.close({ reason: 1234, debug: 'enough' });
+    scene.runUntil(() => scene.server.state === 'ClosedByPeer', SECOND);
+    expect(scene.server.info).to.include({ endReason: 1234, endDebug: 'enough' });
+  });
+
+  it('flushes what was sent when it is closed with linger', () => {
+    const scene = new Scene();
+    const client = scene.open();
+    scene.runUntil(() => client.state === 'Connected' && scene.incoming[0]?.connection.state === 'Connected');
+    client.send(new Uint8Array(100_000));
+    void client.close({ linger: true });
+    scene.runUntil(() => scene.server.state === 'ClosedByPeer');
+    expect(scene.server.receiveMessages().map(({ data }) => data.length)).to.deep.equal([100_000]);
+  });
+
+  it('ends by signal when it is closed before a way is found', () => {
+    const scene = new Scene();
+    const client = scene.open();
+    scene.runUntil(() => scene.incoming.length > 0);
+    void client.close({ reason: 1001, debug: 'no more' });
+    scene.runUntil(() => scene.server.state === 'ClosedByPeer', 5 * SECOND);
+    expect(scene.server.info).to.include({ endReason: 1001, endDebug: 'no more' });
+  });
+
+  it('tells the caller why it was rejected', () => {
+    const scene = new Scene({ autoAccept: false });
+    const client = scene.open();
+    scene.runUntil(() => scene.incoming.length > 0);
+    scene.incoming[0]!.reject({ reason: 1500, debug: 'full' });
+    scene.runUntil(() => client.state === 'ClosedByPeer', SECOND);
+    expect(client.info).to.include({ endReason: 1500, endDebug: 'full' });
+  });
+
+  it('ends with 5003 when nobody accepts, and the caller is told', () => {
+    const scene = new Scene({ autoAccept: false });
+    const client = scene.open();
+    scene.runUntil(() => client.state !== 'Connecting', 15 * SECOND);
+    expect(client.info.endReason).to.equal(5003);
+  });
+
+  it('ends with 5008, and says what was tried, when no data comes through', () => {
+    const scene = new Scene();
+    scene.network.tap(() => {});
+    const client = scene.open();
+    scene.runUntil(() => client.state === 'FindingRoute');
+    scene.cut();
+    scene.runUntil(() => client.state !== 'FindingRoute', 15 * SECOND);
+    expect(client.state).to.equal('ProblemDetectedLocally');
+    expect(client.info.endReason).to.equal(5008);
+    expect(client.info.endDebug).to.match(/^Timed out attempting to negotiate rendezvous: /);
+  });
+
+  it('becomes one, where both sides connect at the same time in symmetric mode', () => {
+    for (let seed = 1; seed <= 12; seed++) {
+      const scene = new Scene({ seed });
+      const config = { symmetricConnect: 1, localVirtualPort: 9 };
+      const first = scene.alice.openP2P('str:bob', 9, { config });
+      const second = scene.bob.openP2P('str:alice', 9, { config });
+      scene.runUntil(() => first.state === 'Connected' && second.state === 'Connected');
+      expect([...scene.alice.connections], `seed ${seed}`).to.deep.equal([first]);
+      expect([...scene.bob.connections], `seed ${seed}`).to.deep.equal([second]);
+    }
+  });
+
+  it('is refused by signals that are none, without an exception', () => {
+    const scene = new Scene();
+    const client = scene.open();
+    scene.network.run(10 * MS);
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+        expect(scene.bob.receivedP2PCustomSignal(bytes)).to.be.a('boolean');
+      }),
+      { seed: SEED },
+    );
+    scene.runUntil(() => client.state === 'Connected');
+  });
+});
