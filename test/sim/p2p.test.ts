@@ -157,6 +157,36 @@ describe('a P2P connection', () => {
     expect(scene.server.info).to.include({ endReason: 1001, endDebug: 'no more' });
   });
 
+  it('is closed by the peer in FindingRoute, by signal', () => {
+    const scene = new Scene();
+    const client = scene.open();
+    scene.runUntil(() => client.state === 'FindingRoute');
+    scene.cut();
+    void scene.server.close({ reason: 1002, debug: 'sorry' });
+    scene.runUntil(() => client.state === 'ClosedByPeer', 5 * SECOND);
+    expect(client.info).to.include({ endReason: 1002, endDebug: 'sorry' });
+  });
+
+  it('is closed at once by linger in FindingRoute, and what was queued is lost', async () => {
+    const scene = new Scene();
+    const client = scene.open();
+    client.send('never');
+    scene.runUntil(() => client.state === 'FindingRoute');
+    scene.cut();
+    const closing = client.close({ linger: true });
+    expect(client.internalState).to.equal('FinWait');
+    const result = await scene.network.settle(closing, 10 * SECOND);
+    expect(result.delivered).to.equal(false);
+  });
+
+  it('is gone without a word when the instance is destroyed in FindingRoute', async () => {
+    const scene = new Scene();
+    const client = scene.open();
+    scene.runUntil(() => client.state === 'FindingRoute');
+    await scene.network.settle(scene.alice.close(), 10 * SECOND);
+    expect(client.internalState).to.equal('Dead');
+  });
+
   it('tells the caller why it was rejected', () => {
     const scene = new Scene({ autoAccept: false });
     const client = scene.open();

@@ -20,6 +20,7 @@ import { type Environment, NOWHERE, type Path, type TransmitSlot } from './envir
 import type { Handshake, Session, Step } from './handshake.ts';
 import { History } from './history.ts';
 import { type ConnectionInfo, connectionFlags, type StateChange } from './info.ts';
+import { P2P_KEEPALIVE_US } from './liveness.ts';
 import { Outbox } from './outbox.ts';
 import { P2pLink } from './p2p-link.ts';
 import { Route } from './route.ts';
@@ -357,6 +358,7 @@ export class Connection {
     this.data.start(session.ciphers.sealer, session.ciphers.opener, session.protocolVersion, nowUs);
     // Signals tell who the peer is, but not that it can be reached.
     this.data.delivery.isHeld = this.link !== undefined;
+    if (this.link !== undefined) this.data.liveness.keepaliveUs = P2P_KEEPALIVE_US;
     this.#apply(this.link === undefined ? 'establish' : 'findRoute', nowUs);
     this.#fail(this.data.laneViolation, nowUs);
     this.#checkRoute(nowUs);

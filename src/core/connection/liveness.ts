@@ -9,6 +9,8 @@ const MAX_REPLY_MS = 1250;
 const DELAYED_REPLY_MS = 200;
 const URGENT_INTERVAL_US = 200 * US_PER_MS;
 const KEEPALIVE_US = 10 * US_PER_SECOND;
+/** GNS does not tell P2P peers of its close; for five seconds it answers them. */
+export const P2P_KEEPALIVE_US = 3 * US_PER_SECOND;
 const TRACER_US = 7 * US_PER_SECOND;
 const TRACER_WITH_STATS_US = 5 * US_PER_SECOND;
 /** Fewer unanswered probes than this prove nothing. */
@@ -20,6 +22,8 @@ export class Liveness {
   lastReceivedUs = LONG_AGO;
   /** The same, data packets only: those are genuine. */
   lastReceivedDataUs = LONG_AGO;
+  /** After so long without a packet of the peer we ask for one. */
+  keepaliveUs = KEEPALIVE_US;
   #replyDueUs = NEVER;
   #silentSinceUs = NEVER;
   #lastUrgentUs = LONG_AGO;
@@ -64,7 +68,7 @@ export class Liveness {
   /** When a packet must go only to hear from the peer. */
   packetDueUs(): number {
     if (this.unanswered > 0) return this.#lastUrgentUs + URGENT_INTERVAL_US;
-    return this.#replyDueUs === NEVER ? this.lastReceivedUs + KEEPALIVE_US : NEVER;
+    return this.#replyDueUs === NEVER ? this.lastReceivedUs + this.keepaliveUs : NEVER;
   }
 
   /** Flags that a packet sent now should carry; `pingSampleAtUs` is when the round trip was measured last. */
@@ -74,7 +78,7 @@ export class Liveness {
     }
     const tracerUs = hasStats ? TRACER_WITH_STATS_US : TRACER_US;
     const isTracerDue = nowUs - Math.max(this.#lastPingRequestUs, pingSampleAtUs) > tracerUs;
-    return isTracerDue || nowUs >= this.lastReceivedUs + KEEPALIVE_US ? StatsFlag.AckRequested : 0;
+    return isTracerDue || nowUs >= this.lastReceivedUs + this.keepaliveUs ? StatsFlag.AckRequested : 0;
   }
 
   /** A packet with these flags went out. */
