@@ -19,6 +19,8 @@ export type DiagnosisKind =
   | 'lossy'
   /** Ended; `peerWentSilent` and `ourLoopStalled` can be reasons for that, too. */
   | 'nobodyAnswers'
+  /** P2P: the two sides agreed, and no way between them was found. */
+  | 'noRoute'
   | 'notAccepted'
   | 'versionMismatch'
   | 'certificateRefused'
@@ -164,12 +166,17 @@ function ofLiving(connection: Connection, facts: DiagnosisFacts): Finding {
 
 function ofConnecting(connection: Connection, facts: DiagnosisFacts): Finding {
   const time = seconds(facts.inStateUs);
-  if (connection.isIncoming) {
+  if (connection.isIncoming && facts.state === 'Connecting') {
     return {
       kind: 'connecting',
       summary: `a client has waited ${time} to be accepted`,
       hint: 'Call `accept` or `reject`.',
     };
+  }
+  if (connection.link !== undefined) {
+    const isAgreed = facts.state === 'FindingRoute';
+    const summary = isAgreed ? 'a way to the peer is looked for' : 'no answer to our signals has come yet';
+    return { kind: 'connecting', summary: `after ${time}, ${summary}`, hint: '' };
   }
   const isAnswered = facts.challengeRepliesReceived > 0;
   const what = isAnswered
@@ -237,8 +244,22 @@ function isFromApplication(endReason: number): boolean {
   return endReason >= EndReason.App_Generic && endReason <= EndReason.AppException_Max;
 }
 
-function ofProblem({ isIncoming }: Connection, facts: DiagnosisFacts): Finding {
+function ofProblem({ isIncoming, link }: Connection, facts: DiagnosisFacts): Finding {
   const { endReason, endDebug, wasConnected } = facts;
+  if (endReason === EndReason.Misc_P2P_Rendezvous) {
+    return {
+      kind: 'noRoute',
+      summary: endDebug,
+      hint: 'Give both sides STUN servers (p2pStunServerList) and, for NATs that let nothing through, a TURN server.',
+    };
+  }
+  if (link !== undefined && endReason === EndReason.Misc_Timeout && !wasConnected && !isIncoming) {
+    return {
+      kind: 'nobodyAnswers',
+      summary: 'nobody answered our signals',
+      hint: 'Check that the peer is there under that name, that it accepts in time, and that signaling works both ways.',
+    };
+  }
   const known = ofReason(facts, 'this side');
   if (known !== undefined) return known;
   if (endReason === EndReason.Misc_Timeout) {
