@@ -23,6 +23,8 @@ export function openUdpPort(options: UdpPortOptions, sink: DatagramSink, nowUs: 
 const MAX_DATAGRAM_BYTES = 2324;
 // What waits here is late already; beyond this the network gains nothing from more.
 const MAX_QUEUED_DATAGRAMS = 256;
+/** So many go to the system in a row. A receiver on the same machine wakes up once for all of them. */
+const BATCH_DATAGRAMS = 64;
 const MAX_PORT = 0xffff;
 const IPV4_MAPPED = '::ffff:';
 
@@ -32,9 +34,9 @@ export class NodeUdpPort implements UdpPort {
   readonly #socket: dgram.Socket;
   readonly #isIPv6: boolean;
   #isOpen = true;
-  /** What the system reads from while it sends, and the part of it that was sent last. */
-  #outgoing = newSendBuffer();
-  #datagram = this.#outgoing;
+  /** Written in this turn of the event loop, not handed to the system yet: the first `#batched` of these. */
+  readonly #batch: OutgoingDatagram[] = [];
+  #batched = 0;
   /** Where the last datagram went, and how this socket writes that. */
   #lastAddress = '';
   #lastReachable = '';
@@ -60,15 +62,25 @@ export class NodeUdpPort implements UdpPort {
     }
     const isSendable = length <= MAX_DATAGRAM_BYTES && to.port > 0 && to.port <= MAX_PORT && this.#lastReachable !== '';
     if (!isSendable || this.#socket.getSendQueueCount() >= MAX_QUEUED_DATAGRAMS) return false;
-    // In bulk most datagrams are of the same length: a new view each time would cost more than the copy.
-    if (length !== this.#datagram.length) this.#datagram = this.#outgoing.subarray(0, length);
-    copyBytes(this.#datagram, 0, bytes, 0, length);
-    // No callback: it would cost as much as half of the way into the system, and what the system refuses is lost anyway.
-    this.#socket.send(this.#datagram, to.port, this.#lastReachable);
-    // The datagram has left, unless the system was busy: then the queue still reads from this buffer.
-    if (this.#socket.getSendQueueCount() > 0) this.#datagram = this.#outgoing = newSendBuffer();
+    if (this.#batched === 0) process.nextTick(this.#flush);
+    const outgoing = (this.#batch[this.#batched++] ??= new OutgoingDatagram());
+    outgoing.set(bytes, length, to.port, this.#lastReachable);
+    if (this.#batched === BATCH_DATAGRAMS) this.#flush();
     return true;
   }
+
+  readonly #flush = (): void => {
+    const count = this.#batched;
+    this.#batched = 0;
+    if (!this.#isOpen) return;
+    for (let i = 0; i < count; i++) {
+      const { datagram, port, address } = this.#batch[i]!;
+      // No callback: it would cost as much as half of the way into the system, and what the system refuses is lost anyway.
+      this.#socket.send(datagram, port, address);
+    }
+    // They have left, unless the system was busy: then the queue still reads from their buffers.
+    if (this.#socket.getSendQueueCount() > 0) this.#batch.length = 0;
+  };
 
   setRef(keepAlive: boolean): void {
     if (keepAlive) this.#socket.ref();
@@ -77,6 +89,7 @@ export class NodeUdpPort implements UdpPort {
 
   close(): void {
     if (!this.#isOpen) return;
+    this.#flush();
     this.#isOpen = false;
     this.#socket.close();
   }
@@ -89,8 +102,20 @@ export class NodeUdpPort implements UdpPort {
   }
 }
 
-function newSendBuffer(): Buffer {
-  return Buffer.allocUnsafeSlow(MAX_DATAGRAM_BYTES);
+/** One datagram and where it goes; reused. */
+class OutgoingDatagram {
+  readonly #buffer = Buffer.allocUnsafeSlow(MAX_DATAGRAM_BYTES);
+  datagram = this.#buffer;
+  port = 0;
+  address = '';
+
+  set(bytes: Uint8Array, length: number, port: number, address: string): void {
+    // In bulk most datagrams are of the same length: a new view each time would cost more than the copy.
+    if (length !== this.datagram.length) this.datagram = this.#buffer.subarray(0, length);
+    copyBytes(this.datagram, 0, bytes, 0, length);
+    this.port = port;
+    this.address = address;
+  }
 }
 
 // Older versions ignore the option, and the second to open the port would fail.
