@@ -24,7 +24,7 @@ const MAX_DATAGRAM_BYTES = 2324;
 // What waits here is late already; beyond this the network gains nothing from more.
 const MAX_QUEUED_DATAGRAMS = 256;
 /** So many go to the system in a row. A receiver on the same machine wakes up once for all of them. */
-const BATCH_DATAGRAMS = 64;
+const BATCH_DATAGRAMS = 32;
 const MAX_PORT = 0xffff;
 const IPV4_MAPPED = '::ffff:';
 
@@ -63,8 +63,8 @@ export class NodeUdpPort implements UdpPort {
     const isSendable = length <= MAX_DATAGRAM_BYTES && to.port > 0 && to.port <= MAX_PORT && this.#lastReachable !== '';
     if (!isSendable || this.#socket.getSendQueueCount() >= MAX_QUEUED_DATAGRAMS) return false;
     if (this.#batched === 0) process.nextTick(this.#flush);
-    const outgoing = (this.#batch[this.#batched++] ??= new OutgoingDatagram());
-    outgoing.set(bytes, length, to.port, this.#lastReachable);
+    if (this.#batched === this.#batch.length) this.#batch.push(new OutgoingDatagram());
+    this.#batch[this.#batched++]!.set(bytes, length, to.port, this.#lastReachable);
     if (this.#batched === BATCH_DATAGRAMS) this.#flush();
     return true;
   }

@@ -106,15 +106,18 @@ describe('UDP port', () => {
     }
   });
 
-  it('keeps a datagram that the busy system has queued apart from the next', () => {
+  it('keeps a datagram that the busy system has queued apart from the next', async () => {
     const sent: Buffer[] = [];
     sinon.stub(dgram.Socket.prototype, 'send').callsFake((...args: unknown[]) => {
       sent.push(args[0] as Buffer);
     });
     sinon.stub(dgram.Socket.prototype, 'getSendQueueCount').callsFake(() => sent.length);
     const port = openPort('127.0.0.1');
-    send(port, 'first', port.local);
-    send(port, 'second', port.local);
+    for (const text of ['first', 'second']) {
+      send(port, text, port.local);
+      // Datagrams leave at the end of the turn in which they were sent.
+      await new Promise(process.nextTick);
+    }
     expect(sent.map(String)).to.deep.equal(['first', 'second']);
   });
 

@@ -65,3 +65,8 @@ export class Fifo<T> {
     this.#mask = mask;
   }
 }
+
+/** Lists that are filled and emptied all the time keep their memory this way, which `length = 0` gives back. */
+export function empty(list: unknown[]): void {
+  while (list.length > 0) list.pop();
+}

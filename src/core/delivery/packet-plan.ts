@@ -6,6 +6,7 @@
 // Per lane the order on the wire is: retransmissions, one new stretch of the stream, unreliable segments. Reliable
 // segments come first because behind an unreliable one each of them would count as a message number.
 
+import { empty } from '../base/fifo.ts';
 import { reliableHeaderBytes, selectLaneBytes, unreliableHeaderBytes } from '../wire/frame-writer.ts';
 import type { OutgoingMessage } from './message.ts';
 import { SendLane, type SentSegment } from './send-lane.ts';
@@ -52,7 +53,10 @@ export class PacketPlan {
   clear(): void {
     for (let i = 0; i < this.laneCount; i++) {
       const part = this.lanes[i]!;
-      part.retransmissions.length = part.messages.length = part.messageBytes.length = part.messageStarts.length = 0;
+      empty(part.retransmissions);
+      empty(part.messages);
+      empty(part.messageBytes);
+      empty(part.messageStarts);
       part.streamBytes = part.unreliableSegments = 0;
       part.contextEnd = part.contextMessage = -1;
     }

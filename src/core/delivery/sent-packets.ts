@@ -1,6 +1,7 @@
 // HOT PATH
 // What every packet carried that the peer may still acknowledge, keyed by packet number. Spec: 03 §3.10.
 
+import { empty } from '../base/fifo.ts';
 import type { OutgoingMessage } from './message.ts';
 import type { SendLane, SentSegment } from './send-lane.ts';
 
@@ -56,8 +57,8 @@ export class SentPackets {
     this.#ring[record.number & this.#mask] = NO_RECORD;
     record.number = -1;
     record.isInFlight = false;
-    record.segments.length = 0;
-    record.tracked.length = 0;
+    empty(record.segments);
+    empty(record.tracked);
     if (POOL.length < MAX_POOLED) POOL.push(record);
     this.skipRemoved();
   }

@@ -223,10 +223,7 @@ export class Endpoint {
 
   /** Fills `slot` with the next datagram of anyone who has one; false if nobody has, and all are settled. */
   pollTransmit(slot: TransmitSlot, nowUs: number): boolean {
-    for (const listener of this.#dirtyListeners) {
-      if (listener.pollTransmit(slot)) return true;
-      this.#dirtyListeners.delete(listener);
-    }
+    if (this.#dirtyListeners.size > 0 && this.#pollListeners(slot)) return true;
     for (let member = this.#dirty.peek(); member !== undefined; member = this.#dirty.peek()) {
       if (member.connection.pollTransmit(slot, nowUs)) return true;
       this.#dirty.shift();
@@ -234,6 +231,14 @@ export class Endpoint {
       this.#settle(member, nowUs);
     }
     return this.rendezvous.pollTransmit(slot, nowUs);
+  }
+
+  #pollListeners(slot: TransmitSlot): boolean {
+    for (const listener of this.#dirtyListeners) {
+      if (listener.pollTransmit(slot)) return true;
+      this.#dirtyListeners.delete(listener);
+    }
+    return false;
   }
 
   /** The datagram that was polled last could not be sent. */
