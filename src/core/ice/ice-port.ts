@@ -238,8 +238,10 @@ export class IcePort implements AgentSurroundings, Timed {
 
   // ---- for the clients of servers
 
+  /** Also when there is nothing new: whoever waits for the last answer need not wait any more. */
   onMapping(nowUs: number): void {
     this.#updateCandidates(nowUs);
+    for (const agent of this.#agents.values()) this.noteReady(agent);
   }
 
   onRelay(relay: TurnClient, nowUs: number): void {
