@@ -12,7 +12,8 @@ import {
   type StateReport,
 } from '../support/peer-process.ts';
 
-const GNS_PEER = process.env['GNS_PEER'];
+/** Empty is absent. */
+const GNS_PEER = process.env['GNS_PEER'] || undefined;
 /** Plays the reference against itself: shows that what the tests expect is what it does. */
 const IS_REFERENCE_RUN = process.env['GNS_REFERENCE'] !== undefined;
 
