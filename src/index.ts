@@ -40,6 +40,13 @@ export {
   type ListenSocketEvents,
 } from './api/listen-socket.ts';
 export { LOG_LEVELS, type LogEntry, type LogLevel, type LogOptions } from './api/log.ts';
+export {
+  Messages,
+  type MessagesEvents,
+  type MessagesOptions,
+  type SendToUserOptions,
+  SessionRequest,
+} from './api/messages.ts';
 export { Networking } from './api/networking.ts';
 export type { ConnectAndWaitOptions, ConnectOptions, NetworkingOptions } from './api/options.ts';
 export type {
@@ -78,6 +85,8 @@ export { type ConnectionState, FACTS as CONNECTION_STATES } from './core/connect
 export type { LaneOptions } from './core/delivery/lane-scheduler.ts';
 export type { Fate, IncomingMessage, Receipt } from './core/delivery/message.ts';
 export type { AdmissionHook, Applicant, CertificateClaims } from './core/endpoint/admission.ts';
+export type { SessionMessage } from './core/endpoint/channel-inbox.ts';
 export { DROP_REASONS, type DropReason, type ListenLimits, type StrangerStats } from './core/endpoint/gate.ts';
+export type { SessionEnd } from './core/endpoint/sessions.ts';
 export type { Platform } from './core/platform.ts';
 export { nodePlatform } from './node/platform.ts';

@@ -10,7 +10,7 @@ import { CONFIG_VALUES } from '../src/index.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Chapters 5.1, 5.4 – 5.6 of the specification. */
+/** Chapters 5.1, 5.4 – 5.6 and 8 of the specification. */
 const CALLS = `
   AcceptConnection AllocateMessage BeginAsyncRequestFakeIP CheckPingDataUpToDate CloseConnection CloseListenSocket
   ConfigureConnectionLanes ConnectByIPAddress ConnectP2P ConnectP2PCustomSignaling ConnectToHostedDedicatedServer
@@ -39,6 +39,8 @@ const CALLS = `
   SteamNetworkingSockets_SetCustomMemoryAllocator SteamNetworkingSockets_SetLockAcquiredCallback
   SteamNetworkingSockets_SetLockHeldCallback SteamNetworkingSockets_SetLockWaitWarningThreshold
   SteamNetworkingSockets_SetServiceThreadInitCallback SteamNetworkingUtils   ISteamNetworkingConnectionSignaling::Release
+  AcceptSessionWithUser CloseChannelWithUser CloseSessionWithUser GetSessionConnectionInfo ReceiveMessagesOnChannel
+  SendMessageToUser SteamNetworkingMessages
 `;
 
 /** Chapter 5.7. */
@@ -55,7 +57,6 @@ const IDENTITY_CALLS = `
 /** Why something is not here. Details may follow a colon. */
 const REASONS = [
   'P2P: planned',
-  'messages API: planned',
   "needs Valve's relay network",
   "needs Valve's hosted servers",
   "needs Valve's FakeIP service",

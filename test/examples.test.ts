@@ -47,6 +47,16 @@ describe('examples', function () {
     expect(line).to.match(/^1000 messages arrived in order, although [1-9]\d* packets were lost$/);
   });
 
+  it('messages go both ways by name, and the session ends', async () => {
+    expect(await run('messages')).to.deep.equal([
+      'str:alice wants to talk',
+      'str:alice says "hello" on channel 0',
+      'str:alice says "e2 e4" on channel 1',
+      'str:bob answers "well moved"',
+      'str:alice is done: CloseSessionWithUser (1001)',
+    ]);
+  });
+
   it('dedicated-server welcomes, ticks and tells why a player left', async () => {
     const lines = await run('dedicated-server');
     expect(lines[0]).to.match(/^listening on /);

@@ -4,6 +4,7 @@ import { IpAddress } from '../core/base/address.ts';
 import { NetworkingError } from '../core/base/errors.ts';
 import { Identity } from '../core/base/identity.ts';
 import { NEVER, US_PER_MS } from '../core/base/time.ts';
+import type { ConfigScope } from '../core/config/scope.ts';
 import type { Platform } from '../core/platform.ts';
 import type { Connection } from './connection.ts';
 
@@ -115,4 +116,10 @@ export function identityOf(identity: string | Identity | undefined): Identity {
     );
   }
   return parsed;
+}
+
+/** Throws `NotSupported`: over direct UDP there is nobody who could call us at the same time. */
+export function mustBeAsymmetric(config: ConfigScope, action: string): void {
+  if (config.get('symmetricConnect') === 0) return;
+  throw new NetworkingError('NotSupported', `cannot ${action}: symmetricConnect is for connections through signaling`);
 }

@@ -13,13 +13,14 @@ import type { EndpointEvent, Member } from '../core/endpoint/member.ts';
 import type { NetAddress, Platform } from '../core/platform.ts';
 import { nodePlatform } from '../node/platform.ts';
 import { broadcast, type OutgoingBatchMessage, type SendResult, sendMessages } from './batch.ts';
-import { ConnectRace, identityOf, orAborted, resolveTargets } from './connect.ts';
+import { ConnectRace, identityOf, mustBeAsymmetric, orAborted, resolveTargets } from './connect.ts';
 import { Connection } from './connection.ts';
 import { authConfig, Credentials } from './credentials.ts';
 import { Driver } from './driver.ts';
 import type { FakeNetworkCounts } from './fake-network.ts';
 import { checkLimits, guarded, IncomingConnection, type ListenOptions, ListenSocket } from './listen-socket.ts';
 import { Log } from './log.ts';
+import { Messages, type MessagesOptions } from './messages.ts';
 import type { ConnectAndWaitOptions, ConnectOptions, NetworkingOptions } from './options.ts';
 import { type ConnectP2POptions, type ListenP2POptions, P2P, type P2PSignalContext } from './p2p.ts';
 import { PollGroup } from './poll-group.ts';
@@ -42,6 +43,7 @@ export class Networking implements AsyncDisposable {
   readonly #connections = new Map<Member, Connection>();
   readonly #listenSockets = new Map<unknown, ListenSocket>();
   readonly #p2p: P2P;
+  #messages: Messages | undefined;
   readonly #log: Log | undefined;
   #isClosed = false;
 
@@ -114,9 +116,10 @@ export class Networking implements AsyncDisposable {
     return { sent: { ...sent.counts }, received: { ...received.counts } };
   }
 
-  /** The connections that this side has not closed. */
+  /** The connections that this side has not closed, without those behind `messages`. */
   get connections(): Iterable<Connection> {
-    return [...this.#connections.values()].filter((connection) => connection.state !== 'None');
+    const isShown = ({ state, member }: Connection) => state !== 'None' && this.#messages?.owns(member) !== true;
+    return [...this.#connections.values()].filter(isShown);
   }
 
   /**
@@ -245,6 +248,21 @@ export class Networking implements AsyncDisposable {
   }
 
   /**
+   * Ad-hoc messages to peers by their names. The first call begins to take requests; later ones, without options, give
+   * the same object until it is closed. Throws `InvalidParam`, `InvalidState` without a signaling, `BindFailed`.
+   */
+  messages(options?: MessagesOptions): Messages {
+    this.#mustBeOpen();
+    if (this.#messages?.isClosed === false) {
+      if (options === undefined) return this.#messages;
+      throw new NetworkingError('InvalidState', 'messages are open already: these options come too late');
+    }
+    const wrap = (member: Member) => this.#wrap(member);
+    this.#messages = new Messages({ endpoint: this.#endpoint, driver: this.#driver, p2p: this.#p2p, wrap }, options);
+    return this.#messages;
+  }
+
+  /**
    * Two connections with each other, both Connected, without events. Both want to be closed. Throws `InvalidParam` for
    * an identity that cannot be read, `BindFailed`, `LimitExceeded`, and as `config.set` does.
    */
@@ -283,7 +301,8 @@ export class Networking implements AsyncDisposable {
     this.#isClosed = true;
     this.credentials.stop();
     const end = { reason: EndReason.AppException_Max, debug: 'The application shut down' };
-    const closing = [...this.#connections.values()].map((connection) => connection.close(end));
+    const closing: Promise<unknown>[] = [...this.#connections.values()].map((connection) => connection.close(end));
+    if (this.#messages !== undefined) closing.push(this.#messages.close(end));
     for (const socket of this.#listenSockets.values()) void socket.close(end);
     await Promise.all(closing);
     for (const member of this.#endpoint.members) {
@@ -329,6 +348,7 @@ export class Networking implements AsyncDisposable {
     }
     const { member } = event;
     const connection = this.#wrap(member);
+    this.#messages?.onEvent(event);
     switch (event.kind) {
       case 'stateChanged': {
         this.#log?.onStateChange(connection, event.change);
@@ -377,9 +397,4 @@ export class Networking implements AsyncDisposable {
       }
     }
   }
-}
-
-function mustBeAsymmetric(config: ConfigScope, action: string): void {
-  if (config.get('symmetricConnect') === 0) return;
-  throw new NetworkingError('NotSupported', `cannot ${action}: symmetricConnect is for connections through signaling`);
 }

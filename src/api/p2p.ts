@@ -11,7 +11,7 @@ import { Ends } from '../core/connection/end-reason.ts';
 import { failed } from '../core/connection/handshake.ts';
 import type { Endpoint } from '../core/endpoint/endpoint.ts';
 import type { Door, Member } from '../core/endpoint/member.ts';
-import { portsOf } from '../core/endpoint/rendezvous.ts';
+import { portsOf, type VirtualPort } from '../core/endpoint/rendezvous.ts';
 import { IcePort, type IceServers } from '../core/ice/ice-port.ts';
 import type { Alarm, NetAddress, Platform } from '../core/platform.ts';
 import { identityOf } from './connect.ts';
@@ -102,22 +102,37 @@ export class P2P {
     });
   }
 
-  listen({ virtualPort, config, autoAccept = false }: ListenP2POptions): ListenSocket {
+  /** The signals of those who have no signaling of their own can be carried. */
+  get hasSignaling(): boolean {
+    return this.#signaling !== undefined;
+  }
+
+  listen({ virtualPort, config = {}, autoAccept = false }: ListenP2POptions): ListenSocket {
     checkVirtualPort(virtualPort, 'listen');
     const { endpoint, driver } = this.#host;
+    const door = this.openDoor(virtualPort, config);
+    const socket = new ListenSocket(door, endpoint, driver, { port: 0, autoAccept });
+    this.#host.addListenSocket(door, socket);
+    return socket;
+  }
+
+  openDoor(virtualPort: number, config: ConnectionConfigOptions): VirtualPort {
+    const { endpoint } = this.#host;
     const scope = new ConfigScope('listenSocket', endpoint.config);
-    if (config !== undefined) scope.setAll(config);
+    scope.setAll(config);
     scope.set('localVirtualPort', virtualPort);
     const door = endpoint.rendezvous.listen(virtualPort, scope);
     endpoint.listeners.add(door);
-    const socket = new ListenSocket(door, endpoint, driver, { port: 0, autoAccept });
-    this.#host.addListenSocket(door, socket);
     this.#prepare(scope);
-    return socket;
+    return door;
   }
 
   open(remote: string | Identity | undefined, virtualPort: number, options: ConnectP2POptions): Connection {
     checkVirtualPort(virtualPort, 'connect');
+    return this.#host.wrap(this.connect(remote, virtualPort, options));
+  }
+
+  connect(remote: string | Identity | undefined, virtualPort: number, options: ConnectP2POptions): Member {
     const { endpoint, platform, driver } = this.#host;
     const signaling = options.signaling ?? this.#signaling;
     if (signaling === undefined) {
@@ -142,11 +157,11 @@ export class P2P {
     for (const name of ['symmetricConnect', 'localVirtualPort'] as const) config.lock(name);
     this.#signalings.set(member, signaling);
     driver.poke();
-    return this.#host.wrap(member);
+    return member;
   }
 
   /** In symmetric mode, the peer's own request is as good as ours. */
-  #join(match: Member, identity: Identity, options: ConnectionConfigOptions): Connection {
+  #join(match: Member, identity: Identity, options: ConnectionConfigOptions): Member {
     const { connection } = match;
     if (!connection.isIncoming || connection.state !== 'Connecting') {
       throw new NetworkingError('DuplicateRequest', `cannot connect to ${identity}: there is a connection already`);
@@ -155,7 +170,7 @@ export class P2P {
     connection.config.setAll(config);
     connection.accept(this.#host.platform.nowUs());
     this.#host.driver.touch(match);
-    return this.#host.wrap(match);
+    return match;
   }
 
   /** False if the signal is broken or not what it should be. */
