@@ -35,12 +35,15 @@ const RANKS: Readonly<Record<string, number>> = {
   'src/core/endpoint': 4,
   'src/node': 5,
   'src/api': 6,
+  'src/signaling/signaling.ts': 5,
   'src/signaling': 6,
+  'src/lan': 6,
   'src/index.ts': 7,
   'src/testing.ts': 7,
   'src/signaling.ts': 7,
   'src/signaling-websocket.ts': 7,
   'src/signaling-nats.ts': 7,
+  'src/lan.ts': 7,
   'src/cli': 8,
 };
 
@@ -50,6 +53,7 @@ const NODE_MODULES: Readonly<Record<string, readonly string[] | 'any'>> = {
   'src/api/lane-stream.ts': ['node:stream'],
   'src/node': 'any',
   'src/signaling': 'any',
+  'src/lan': ['node:events', 'node:dgram', 'node:net', 'node:os'],
   'src/cli': 'any',
 };
 

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { NetworkingError } from '../index.ts';
 import { EXIT_USAGE, parseArguments, UsageError } from './usage.ts';
 
-const USAGE = 'usage: gns cert|chat|ping|peer|signal|demo|help [ARGUMENT ...]';
+const USAGE = 'usage: gns cert|chat|ping|peer|signal|lan|demo|help [ARGUMENT ...]';
 
 const HELP = `gns: game networking sockets on the command line
 
@@ -17,6 +17,7 @@ const HELP = `gns: game networking sockets on the command line
                                report what happens as JSON, one object per line
   gns signal [--port N] [--nats URL]
                                run a signaling server, by which peers find each other
+  gns lan [--watch] [--json]   list the game sessions on the local network
   gns cert ACTION ...          make an authority, issue, read and check certificates
   gns demo [--plain]           watch every state of a connection, in about 15 seconds
   gns help                     show this
@@ -38,6 +39,7 @@ const SUBCOMMANDS: Readonly<Record<string, (args: readonly string[]) => Promise<
     return (await import('./peer/peer.ts')).runPeer(positionals, version());
   },
   signal: async (args) => (await import('./signal.ts')).signal(args),
+  lan: async (args) => (await import('./lan.ts')).lan(args),
   help: async () => {
     process.stdout.write(HELP);
     return 0;
