@@ -23,6 +23,8 @@ export const MAX_STRING_IDENTITY_BYTES = 31;
 export const MAX_GENERIC_IDENTITY_BYTES = 32;
 export const MAX_XBOX_IDENTITY_BYTES = 32;
 
+const LOCAL_HOST_TEXT = 'ip:::1';
+
 /** What the `IdentityLegacyBinary` message carries; each kind of identity has at most one of them. */
 export interface LegacyIdentity {
   readonly genericBytes?: Uint8Array | undefined;
@@ -55,6 +57,8 @@ export class Identity {
     const data = text.slice(colon + 1);
     switch (prefix) {
       case 'ip': {
+        // What everybody is called who has no name: found in nearly every handshake.
+        if (text === LOCAL_HOST_TEXT) return Identity.localHost;
         const address = IpAddress.parse(data);
         return address && Identity.ip(address);
       }
