@@ -110,9 +110,10 @@ class OutgoingDatagram {
   address = '';
 
   set(bytes: Uint8Array, length: number, port: number, address: string): void {
-    // In bulk most datagrams are of the same length: a new view each time would cost more than the copy.
+    // In bulk most datagrams are of the same length. A new view each time would cost more than to copy too much.
     if (length !== this.datagram.length) this.datagram = this.#buffer.subarray(0, length);
-    copyBytes(this.datagram, 0, bytes, 0, length);
+    if (bytes.length <= MAX_DATAGRAM_BYTES) this.#buffer.set(bytes);
+    else copyBytes(this.#buffer, 0, bytes, 0, length);
     this.port = port;
     this.address = address;
   }
