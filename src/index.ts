@@ -88,5 +88,7 @@ export type { AdmissionHook, Applicant, CertificateClaims } from './core/endpoin
 export type { SessionMessage } from './core/endpoint/channel-inbox.ts';
 export { DROP_REASONS, type DropReason, type ListenLimits, type StrangerStats } from './core/endpoint/gate.ts';
 export type { SessionEnd } from './core/endpoint/sessions.ts';
-export type { Platform } from './core/platform.ts';
+export type { CandidateRow, CheckRow } from './core/ice/ice-agent.ts';
+export type { RouteProblemKind, RouteReport, TurnReport } from './core/ice/route-report.ts';
+export type { NetAddress, Platform } from './core/platform.ts';
 export { nodePlatform } from './node/platform.ts';

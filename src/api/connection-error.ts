@@ -13,11 +13,13 @@ export class ConnectionError extends NetworkingError {
   readonly diagnosis: Diagnosis;
 
   constructor(info: ConnectionInfo, diagnosis: Diagnosis) {
-    const { endReason, endDebug, remoteAddress } = info;
+    const { endReason, endDebug, remoteAddress, remoteIdentity } = info;
+    // Before a way is found, a P2P peer is known by name only.
+    const peer = remoteAddress.isAny ? (remoteIdentity ?? 'the peer') : remoteAddress;
     const why =
       endReason === 0 ? 'it was closed by this side' : `${endDebug} (${endReason} ${endReasonName(endReason)})`;
     const advice = diagnosis.hint === '' ? '' : `. ${diagnosis.hint}`;
-    super('ConnectFailed', `no connection with ${remoteAddress}: ${why}${advice}`);
+    super('ConnectFailed', `no connection with ${peer}: ${why}${advice}`);
     this.info = info;
     this.diagnosis = diagnosis;
   }

@@ -6,6 +6,7 @@ import type { Connection } from '../core/connection/connection.ts';
 import { endReasonName } from '../core/connection/end-reason.ts';
 import type { InstantaneousStats, LifetimeStats } from '../core/wire/stats-messages.ts';
 import { explain } from './explain.ts';
+import { routeLines } from './explain-route.ts';
 import { type ConnectionStatus, statusOf } from './status.ts';
 
 /** `#<id> UDP str:x@1.2.3.4:5678 'name'`; without the identity where it is the address or not known. */
@@ -25,7 +26,7 @@ export function shortDescription(connection: Connection, name: string): string {
 
 /** Many lines for a person to read; their form may change with any version. */
 export function describe(connection: Connection, name: string, nowUs: number): string {
-  const { kind, summary, hint } = explain(connection, nowUs);
+  const { kind, summary, hint, route } = explain(connection, nowUs);
   const status = statusOf(connection, nowUs);
   const { stats, exchange } = connection.data;
   const { remoteInstantaneous: theirs, remoteLifetime: theirLife } = exchange;
@@ -37,6 +38,7 @@ export function describe(connection: Connection, name: string, nowUs: number): s
     ...currentLines(status),
     ...laneLines(connection, status),
     ...unreadLines(connection),
+    ...(route === undefined ? [] : routeLines(route)),
     'Since the beginning:',
     ...lifetimeLines(stats.lifetime(nowUs)),
     ...(theirs === undefined ? [] : ['As the peer told last, of the last seconds:', ...theirLines(theirs)]),

@@ -4,6 +4,8 @@ import { LONG_AGO, NEVER, US_PER_MS, US_PER_SECOND } from '../core/base/time.ts'
 import type { Connection } from '../core/connection/connection.ts';
 import { EndReason, Ends, endReasonName } from '../core/connection/end-reason.ts';
 import { type ConnectionState, FACTS, visibleState } from '../core/connection/state-table.ts';
+import type { RouteProblemKind, RouteReport } from '../core/ice/route-report.ts';
+import { type Finding, ofClosedRoute, ofRoute, ofSignals } from './explain-route.ts';
 
 /** What is the matter, the first that applies. */
 export type DiagnosisKind =
@@ -19,8 +21,10 @@ export type DiagnosisKind =
   | 'lossy'
   /** Ended; `peerWentSilent` and `ourLoopStalled` can be reasons for that, too. */
   | 'nobodyAnswers'
-  /** P2P: the two sides agreed, and no way between them was found. */
-  | 'noRoute'
+  /** P2P: no way between the two was found, and why, as far as can be told. `noRoute`: none of the others. */
+  | RouteProblemKind
+  /** P2P: the application's own signaling did not take a signal. */
+  | 'signalRefused'
   | 'notAccepted'
   | 'versionMismatch'
   | 'certificateRefused'
@@ -38,6 +42,8 @@ export interface Diagnosis {
   /** What to look at or to change; empty where there is nothing to do. */
   readonly hint: string;
   readonly facts: DiagnosisFacts;
+  /** P2P only: addresses, checks and servers. What is known now, or was known when no way was found. */
+  readonly route?: RouteReport;
 }
 
 /** Numbers that are not known are -1. */
@@ -91,10 +97,9 @@ export function explain(connection: Connection, nowUs: number): Diagnosis {
         : endedAs === 'ProblemDetectedLocally'
           ? ofProblem(connection, facts)
           : CLOSED_BY_US;
-  return { ...finding, facts };
+  const route = connection.link?.report;
+  return { ...finding, facts, ...(route && { route }) };
 }
-
-type Finding = Omit<Diagnosis, 'facts'>;
 
 function factsOf(connection: Connection, nowUs: number): DiagnosisFacts {
   const { data, history, info } = connection;
@@ -173,11 +178,7 @@ function ofConnecting(connection: Connection, facts: DiagnosisFacts): Finding {
       hint: 'Call `accept` or `reject`.',
     };
   }
-  if (connection.link !== undefined) {
-    const isAgreed = facts.state === 'FindingRoute';
-    const summary = isAgreed ? 'a way to the peer is looked for' : 'no answer to our signals has come yet';
-    return { kind: 'connecting', summary: `after ${time}, ${summary}`, hint: '' };
-  }
+  if (connection.link !== undefined) return ofRoute(connection.link, facts, time);
   const isAnswered = facts.challengeRepliesReceived > 0;
   const what = isAnswered
     ? 'the server answers and has not accepted yet'
@@ -215,10 +216,14 @@ function stall({ longestStallUs, longestStallAgoUs }: DiagnosisFacts): Finding {
 
 const CLOSED_BY_US: Finding = { kind: 'closedByUs', summary: 'this side closed the connection', hint: '' };
 
-function ofClosedByPeer({ isIncoming }: Connection, facts: DiagnosisFacts): Finding {
+function ofClosedByPeer(connection: Connection, facts: DiagnosisFacts): Finding {
+  const { isIncoming } = connection;
   const { endReason, wasConnected } = facts;
   const known = ofReason(facts, 'the peer');
   if (known !== undefined) return known;
+  if (connection.link && !wasConnected && endReason === EndReason.Misc_P2P_Rendezvous) {
+    return ofClosedRoute(connection.link, facts);
+  }
   if (endReason === EndReason.Misc_PeerSentNoConnection) {
     return {
       kind: 'unknownToPeer',
@@ -246,20 +251,8 @@ function isFromApplication(endReason: number): boolean {
 
 function ofProblem({ isIncoming, link }: Connection, facts: DiagnosisFacts): Finding {
   const { endReason, endDebug, wasConnected } = facts;
-  if (endReason === EndReason.Misc_P2P_Rendezvous) {
-    return {
-      kind: 'noRoute',
-      summary: endDebug,
-      hint: 'Give both sides STUN servers (p2pStunServerList) and, for NATs that let nothing through, a TURN server.',
-    };
-  }
-  if (link !== undefined && endReason === EndReason.Misc_Timeout && !wasConnected && !isIncoming) {
-    return {
-      kind: 'nobodyAnswers',
-      summary: 'nobody answered our signals',
-      hint: 'Check that the peer is there under that name, that it accepts in time, and that signaling works both ways.',
-    };
-  }
+  const p2p = link && !wasConnected ? ofSignals(link, facts, isIncoming) : undefined;
+  if (p2p !== undefined) return p2p;
   const known = ofReason(facts, 'this side');
   if (known !== undefined) return known;
   if (endReason === EndReason.Misc_Timeout) {

@@ -213,7 +213,7 @@ describe('a P2P connection', () => {
     expect(client.state).to.equal('ProblemDetectedLocally');
     expect(client.info.endReason).to.equal(5008);
     expect(client.info.endDebug).to.match(/^Timed out attempting to negotiate rendezvous: /);
-    expect(client.explain().kind).to.equal('noRoute');
+    expect(client.explain().kind).to.equal('privateAddressesOnly');
   });
 
   it('becomes one, where both sides connect at the same time in symmetric mode', () => {

@@ -68,6 +68,8 @@ export class NatLab {
       credentials: CREDENTIALS,
       ...turnOptions,
     });
+    // Another port is enough to see whether a NAT is symmetric.
+    new TurnServer(this.turnHost.platform, { address: STUN_HOST, port: 3479 });
     const alice = this.#settle('alice', options.alice, 2);
     const bob = this.#settle('bob', options.bob, 3);
     this.hosts = { alice: alice.host, bob: bob.host };

@@ -282,7 +282,7 @@ export class Connection {
       else this.#fail(this.#handshake!.timeout, nowUs);
     } else if (this.#state === 'FindingRoute') {
       this.data.onTime(nowUs);
-      if (nowUs >= this.#phaseEndUs()) this.#fail(this.link!.routeProblem, nowUs);
+      if (nowUs >= this.#phaseEndUs()) this.#fail(this.link!.giveUp(), nowUs);
     } else if (FACTS[this.#state].carriesData) {
       this.data.refreshSettings();
       if (this.data.onTime(nowUs)) this.#fail(Ends.timedOut, nowUs);

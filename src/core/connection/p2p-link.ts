@@ -9,6 +9,7 @@ import type { ConfigScope } from '../config/scope.ts';
 import type { AllowedTypes, IceAgent } from '../ice/ice-agent.ts';
 import type { IcePort } from '../ice/ice-port.ts';
 import type { Route as IceRoute } from '../ice/route.ts';
+import { type RouteProblem, type RouteReport, routeProblem, routeReport } from '../ice/route-report.ts';
 import type { UdpPort } from '../platform.ts';
 import { type IceNews, NO_CONNECTION_REASON, type Signal, type SignalClosed } from '../wire/signal.ts';
 import type { CloseNotice } from './close-notice.ts';
@@ -46,6 +47,7 @@ export class P2pLink implements Handshake {
   #path: Path | undefined;
   readonly #early: IceNews[] = [];
   readonly #replies = new Fifo<Signal>();
+  #finalReport: RouteReport | undefined;
   /** As an application asked: `connect` on both sides becomes one connection. */
   readonly isSymmetric: boolean;
 
@@ -133,6 +135,7 @@ export class P2pLink implements Handshake {
   }
 
   #onClosed({ reason, debug }: SignalClosed): Step {
+    if (!this.wasRouted) this.#finalReport ??= this.report;
     if (reason === NO_CONNECTION_REASON) return { kind: 'peerEnded', end: Ends.unknownToPeer };
     this.#reply(undefined);
     return { kind: 'peerEnded', end: { reason, debug: debug === '' ? 'The peer closed the connection' : debug } };
@@ -195,26 +198,25 @@ export class P2pLink implements Handshake {
     this.#agent?.close();
   }
 
-  /** Why there is no way to the peer, as far as can be told. Spec: 07 §7.14. */
-  get routeProblem(): End {
-    const why = this.#guess();
-    return { reason: EndReason.Misc_P2P_Rendezvous, debug: `Timed out attempting to negotiate rendezvous: ${why}` };
+  /** What is known of the ways; as it was in the end, if none was found. */
+  get report(): RouteReport {
+    return this.#finalReport ?? routeReport(this.#agent, this.#ground.ice);
   }
 
-  #guess(): string {
-    if (this.isIceDown) return 'the peer has ICE disabled or gave it up';
-    const rows = this.#agent?.candidateTable() ?? [];
-    const local = rows.filter(({ side }) => side === 'local');
-    const remote = rows.filter(({ side }) => side === 'remote');
-    if (local.length === 0) return 'this side found no address of its own to offer';
-    if (remote.length === 0) return 'the peer offered no address';
-    const checks = this.#agent!.checkTable();
-    const answered = checks.reduce((sum, { responsesReceived }) => sum + responsesReceived, 0);
-    if (answered > 0) return 'checks were answered, but no data came through';
-    const has = (side: typeof rows) => side.some(({ type }) => type === 'srflx' || type === 'relay');
-    if (!has(local) && this.#config.get('p2pStunServerList') !== '') return 'our STUN servers did not answer';
-    const hint = has(local) && has(remote) ? 'a NAT or firewall lets nothing through' : 'none of them is reachable';
-    return `${local.length} of our and ${remote.length} of the peer's addresses were tried, and ${hint}`;
+  /** What is in the way to the peer, while there is none. */
+  get obstacle(): RouteProblem {
+    if (this.isIceDown) return { kind: 'noRoute', summary: 'the peer has ICE disabled or gave it up' };
+    if (!this.talk.stream.isHeard) {
+      return { kind: 'signalsLost', summary: 'the peer has acknowledged none of our signals' };
+    }
+    return routeProblem(this.report, this.#config.get('p2pStunServerList') !== '');
+  }
+
+  /** No way was found in time. Spec: 07 §7.14. */
+  giveUp(): End {
+    this.#finalReport = this.report;
+    const { summary } = this.obstacle;
+    return { reason: EndReason.Misc_P2P_Rendezvous, debug: `Timed out attempting to negotiate rendezvous: ${summary}` };
   }
 
   // ---- signals out

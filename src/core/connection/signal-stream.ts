@@ -28,6 +28,11 @@ export class SignalStream {
   #firstUnacked = 1;
   readonly #unacked: Unacked[] = [];
 
+  /** The peer has acknowledged something. */
+  get isHeard(): boolean {
+    return this.#firstUnacked > 1;
+  }
+
   /** Sends it with the next signal, and again until it is acknowledged. */
   push(news: IceNews, nowUs: number): void {
     if (this.#unacked.length < MAX_UNACKED) this.#unacked.push({ news, dueUs: nowUs });

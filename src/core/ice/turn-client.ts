@@ -47,6 +47,8 @@ export class TurnClient implements Relay, Timed {
   relayed: NetAddress | undefined;
   /** How the server sees us, while `ready`. */
   mapped: NetAddress | undefined;
+  /** STUN error code of the last refusal to lend us an address; 0 if it did not refuse, or did not answer. */
+  errorCode = 0;
   readonly #exchange: StunExchange;
   readonly #listener: RelayListener;
   readonly #options: TurnServer;
@@ -154,6 +156,7 @@ export class TurnClient implements Relay, Timed {
       return;
     }
     this.state = 'ready';
+    this.errorCode = 0;
     this.relayed = relayed;
     this.mapped = mappedAddress(message);
     this.#scheduleRefresh(message, nowUs);
@@ -163,6 +166,7 @@ export class TurnClient implements Relay, Timed {
   }
 
   #handleRefused(code: number, message: StunMessage | undefined, step: TurnStep, nowUs: number): void {
+    this.errorCode = code;
     const isFresh = step.attempts < 3;
     const next: TurnStep = { kind: 'allocate', attempts: step.attempts + 1 };
     if (code === 440 && this.#asksIPv6) {
