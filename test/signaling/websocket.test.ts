@@ -101,7 +101,7 @@ describe('WebSocket signaling', () => {
   for (const [why, certificate, message] of [
     ['without a certificate', undefined, 'a certificate is needed here'],
     ['with that of another', certificateFor('mallory'), 'the certificate is for str:mallory, not for str:alice'],
-    ['with one that has expired', certificateFor('alice', authority, -1), 'the certificate has expired'],
+    ['with one that has expired', certificateFor('alice', authority, -1), 'the certificate expired '],
     ['with one by a stranger', certificateFor('alice', nodeCrypto.signingKey()), 'is unknown or not trusted'],
     [
       'with the certificate of another key',
