@@ -9,6 +9,7 @@ import { ConfigScope } from '../core/config/scope.ts';
 import type { ConnectionConfigOptions } from '../core/config/values.ts';
 import { Ends } from '../core/connection/end-reason.ts';
 import { failed } from '../core/connection/handshake.ts';
+import { FACTS } from '../core/connection/state-table.ts';
 import type { Endpoint } from '../core/endpoint/endpoint.ts';
 import type { Door, Member } from '../core/endpoint/member.ts';
 import { portsOf, type VirtualPort } from '../core/endpoint/rendezvous.ts';
@@ -23,7 +24,8 @@ import { IncomingConnection, ListenSocket } from './listen-socket.ts';
 export interface P2PSignaling {
   /**
    * Sends a signal to the peer that is called `to`, as `Identity` prints it; empty if nobody knows yet, which only a
-   * signaling for one peer can bear. Must not wait. False, or an exception, ends the connection with reason 5002.
+   * signaling for one peer can bear. Must not wait. False, or an exception, ends a connection that is not Connected yet
+   * with reason 5002.
    */
   send(to: string, signal: Uint8Array, connection?: Connection): unknown;
   /** Called once for each connection that was given this object, when it is gone. */
@@ -226,7 +228,8 @@ export class P2P {
         throw error;
       });
     }
-    if (isSent) return;
+    // Those who have found each other can do without.
+    if (isSent || FACTS[member.connection.state].carriesData) return;
     member.connection.act(failed(Ends.signalNotSent), platform.nowUs());
     driver.touch(member);
   }

@@ -216,6 +216,32 @@ describe('a P2P connection', () => {
     expect(client.explain().kind).to.equal('privateAddressesOnly');
   });
 
+  it('ends with 5002 when its signals cannot be sent', () => {
+    const scene = new Scene();
+    const client = scene.alice.openP2P('str:bob', 7, { signaling: { send: () => false } });
+    scene.runUntil(() => client.state === 'ProblemDetectedLocally', SECOND);
+    expect(client.info.endReason).to.equal(5002);
+  });
+
+  it('does without signaling once it is Connected', () => {
+    const scene = new Scene();
+    const service = scene.signaling.join('str:alice', scene.alice.platform);
+    const heard: Uint8Array[] = [];
+    service.onSignal = (signal) => {
+      heard.push(signal);
+      scene.alice.receivedP2PCustomSignal(signal);
+    };
+    let isUp = true;
+    let refused = 0;
+    const send = (to: string, signal: Uint8Array) => (isUp ? service.send(to, signal) : ++refused < 0);
+    const client = scene.alice.openP2P('str:bob', 7, { signaling: { send } });
+    scene.runUntil(() => client.state === 'Connected');
+    isUp = false;
+    for (const signal of heard) scene.alice.receivedP2PCustomSignal(signal);
+    scene.runUntil(() => refused > 0);
+    expect(client.state).to.equal('Connected');
+  });
+
   it('becomes one, where both sides connect at the same time in symmetric mode', () => {
     for (let seed = 1; seed <= 12; seed++) {
       const scene = new Scene({ seed });
