@@ -98,6 +98,21 @@ describe('examples', function () {
     ]);
   });
 
+  it('players meet by a code, tell each other where they are, and hear that one leaves', async () => {
+    const [room, ...lines] = await run('players');
+    expect(room).to.match(/^alice: come to room [A-Z2-9]{6}$/);
+    expect(lines.slice(0, 4)).to.deep.equal([
+      'all three are connected with each other',
+      'alice sees str:bob at 20, str:carol at 20',
+      'bob sees str:alice at 20, str:carol at 20',
+      'carol sees str:alice at 20, str:bob at 20',
+    ]);
+    expect(lines.slice(4).toSorted()).to.deep.equal([
+      'alice: str:carol left: good night (1001)',
+      'bob: str:carol left: good night (1001)',
+    ]);
+  });
+
   it('bot-swarm brings every reliable message of fifty bots through the loss', async () => {
     const lines = await run('bot-swarm');
     expect(lines[0]).to.equal('50 of 50 bots are in');
