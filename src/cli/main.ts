@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { NetworkingError } from '../index.ts';
 import { EXIT_USAGE, parseArguments, UsageError } from './usage.ts';
 
-const USAGE = 'usage: gns cert|chat|ping|peer|signal|lan|demo|help [ARGUMENT ...]';
+const USAGE = 'usage: gns cert|chat|ping|peer|signal|lan|demo|doctor|help [ARGUMENT ...]';
 
 const HELP = `gns: game networking sockets on the command line
 
@@ -19,6 +19,8 @@ const HELP = `gns: game networking sockets on the command line
                                run a signaling server, by which peers find each other
   gns lan [--watch] [--json]   list the game sessions on the local network
   gns cert ACTION ...          make an authority, issue, read and check certificates
+  gns doctor [--stun LIST] [--turn LIST --user LIST --pass LIST]
+                               find out whom this machine can meet by P2P
   gns demo [--plain]           watch every state of a connection, in about 15 seconds
   gns help                     show this
   gns --version                show the version
@@ -32,6 +34,7 @@ const SUBCOMMANDS: Readonly<Record<string, (args: readonly string[]) => Promise<
   cert: async (args) => (await import('./cert.ts')).cert(args),
   chat: async (args) => (await import('./chat/chat.ts')).chat(args),
   demo: async (args) => (await import('./demo.ts')).demo(args),
+  doctor: async (args) => (await import('./doctor/doctor.ts')).doctor(args),
   ping: async (args) => (await import('./ping.ts')).ping(args),
   peer: async (args) => {
     const usage = 'usage: gns peer [COMMAND ...]';
