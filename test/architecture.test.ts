@@ -53,7 +53,7 @@ const NODE_MODULES: Readonly<Record<string, readonly string[] | 'any'>> = {
   'src/api/lane-stream.ts': ['node:stream'],
   'src/node': 'any',
   'src/signaling': 'any',
-  'src/lan': ['node:events', 'node:dgram', 'node:net', 'node:os'],
+  'src/lan': ['node:events', 'node:dgram', 'node:fs', 'node:net', 'node:os'],
   'src/cli': 'any',
 };
 

@@ -67,6 +67,20 @@ describe('the local network', () => {
     expect(() => browse({ lan: { port: 0 } })).to.throw('port 0');
   });
 
+  it('lists sessions on the command line, as JSON if asked', async () => {
+    opened(announce({ name: 'listed', appId: 11, port: 27_015, userData: Uint8Array.of(0xab), lan }));
+    const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+    const args = [main, 'lan', '--json', '--app', '11', '--port', String(lan.port)];
+    const gns = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    let output = '';
+    gns.stdout.on('data', (chunk) => {
+      output += chunk;
+    });
+    const status = await new Promise((resolve) => gns.on('close', resolve));
+    expect(status).to.equal(0);
+    expect(JSON.parse(output)).to.include({ name: 'listed', appId: 11, port: 27_015, userDataHex: 'ab' });
+  }).timeout(30_000);
+
   it('carries signals between peers that have not heard of each other', async () => {
     const received: string[] = [];
     const alice = opened(new LanSignaling({ identity: 'str:alice', lan }));
