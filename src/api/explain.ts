@@ -278,20 +278,50 @@ function ofProblem({ isIncoming, link }: Connection, facts: DiagnosisFacts): Fin
 /** What either side says about the other's credentials. */
 function ofReason({ endReason, endDebug }: DiagnosisFacts, who: string): Finding | undefined {
   if (endReason === EndReason.Remote_BadProtocolVersion) return versionMismatch(endDebug, who);
-  if (endReason === EndReason.Remote_BadCrypt) {
+  if (endReason === EndReason.Remote_BadCrypt && !/\bcert|sign/i.test(endDebug)) {
     return {
       kind: 'encryptionMismatch',
       summary: `${who} found no way to encrypt: ${endDebug}`,
       hint: 'Compare `unencrypted` of both sides: 0 requires encryption, 3 forbids it. If they agree, the peer is broken.',
     };
   }
-  if (endReason !== EndReason.Remote_BadCert && endDebug !== Ends.noCertificate.debug) return undefined;
-  return {
-    kind: 'certificateRefused',
-    summary: `${who} refused the certificate: ${endDebug}`,
-    hint: 'Certificates must be valid now, signed by an authority that the other side trusts, and be for the identity used; or set ipAllowWithoutAuth to 2.',
-  };
+  if (endDebug === Ends.noCertificate.debug) {
+    return {
+      kind: 'certificateRefused',
+      summary: `this side has ${endDebug}`,
+      hint: 'Get a certificate that has not expired and give it to setCertificate; or set ipAllowWithoutAuth to 2.',
+    };
+  }
+  const isIgnored =
+    endReason === EndReason.Misc_Timeout && endDebug.startsWith(`${Ends.connectTimedOut.debug}; replies`);
+  const isAboutCertificate =
+    isIgnored || endReason === EndReason.Remote_BadCert || endReason === EndReason.Remote_BadCrypt;
+  if (!isAboutCertificate) return undefined;
+  const [, hint = OTHER_ADVICE] = CERTIFICATE_ADVICE.find(([pattern]) => pattern.test(endDebug)) ?? [];
+  return { kind: 'certificateRefused', summary: `${who} refused the certificate: ${endDebug}`, hint };
 }
+
+/** By the text of the end, ours or GNS's: it is all that is known of what the peer found. */
+const CERTIFICATE_ADVICE: readonly (readonly [RegExp, string])[] = [
+  [
+    /expired/i,
+    'Get a new one: the event `expiring` of credentials tells when it is time. If it is still good, set the clocks.',
+  ],
+  [
+    /not trusted|unknown|not known/i,
+    'Whoever refused it has to trust its authority (trustedCAs), or it has to come from another one.',
+  ],
+  [/revoked/i, 'Its key must not be used any more: make a new one and get a certificate for that.'],
+  [/was expected|pinned/i, 'Somebody else is at this address, or expectedIdentity or pinnedKey is wrong.'],
+  [
+    /unsigned|not signed, |anonymous/i,
+    'Get a certificate for the side without one, and setCertificate; or set ipAllowWithoutAuth to 2.',
+  ],
+  [/application|\bapp ?id/i, 'Certificates are for applications: compare its appIds with appId of both sides.'],
+  [/the peer is at/i, 'It names the addresses of its owner: get one for the address that was seen, or one for any.'],
+  [/not signed by/i, 'It was changed, or belongs to somebody else who has the key for it.'],
+];
+const OTHER_ADVICE = 'Look at it with `gns cert verify`: it must be for the identity that is used.';
 
 function versionMismatch(endDebug: string, who: string): Finding {
   return {
@@ -313,7 +343,7 @@ function notAccepted({ requestsSent }: DiagnosisFacts): Finding {
   return {
     kind: 'notAccepted',
     summary: `the server is there, and left ${requestsSent} requests to connect unanswered`,
-    hint: 'Its application did not accept in time, it is full, or it ignores us for want of a certificate (ipAllowWithoutAuth).',
+    hint: 'Its application did not accept in time, it is full, or it refuses our certificate or wants one. It tells only its own side: its log, or the event `refused`.',
   };
 }
 

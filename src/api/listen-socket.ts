@@ -174,9 +174,9 @@ export class ListenSocket
   get config(): ConfigScope {
     return this.#listener.config;
   }
-  /** Requests that were ignored because of their credentials; clients ask twice a second. */
+  /** Requests that were ignored because of their credentials, `strangers.dropped.credentials`; clients ask twice a second. */
   get refusedCount(): number {
-    return 'port' in this.#listener ? this.#listener.refusedCount : 0;
+    return this.strangers.dropped.credentials;
   }
   /** Connections that came in here, in any state, those still saying goodbye included. */
   get connectionCount(): number {

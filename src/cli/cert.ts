@@ -1,6 +1,6 @@
 // `gns cert`: an authority on the command line. Its files are GNS's: certtool reads ours, and we read its. Spec: 9.
 
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, renameSync, writeFileSync } from 'node:fs';
 import { readIdentityOption, readPublicKey, requestText } from '../core/certs/issue.ts';
 import { readPublicKeys } from '../core/certs/text.ts';
 import {
@@ -13,6 +13,7 @@ import {
   readCertificate,
   verifyCertificate,
 } from '../index.ts';
+import { readInput as read } from './credentials.ts';
 import { parseArguments, UsageError } from './usage.ts';
 
 const USAGE = `usage: gns cert ca --out NAME [--ca KEY] [--days N] [--app N,...]
@@ -176,14 +177,6 @@ function need(values: Values, name: 'ca' | 'identity' | 'out' | 'request'): stri
   return value;
 }
 
-function read(path: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new NetworkingError('InvalidParam', `cannot read ${path}: ${(error as NodeJS.ErrnoException).code}`);
-  }
-}
-
 /** Writes `NAME.key` and so on, all or none. */
 function write(values: Values, parts: Readonly<Record<string, string | undefined>>): number {
   const name = need(values, 'out');
@@ -195,14 +188,22 @@ function write(values: Values, parts: Readonly<Record<string, string | undefined
     throw new NetworkingError('InvalidParam', `${taken.path} exists already; --force overwrites it`);
   }
   for (const { path, text } of files) {
-    const isSecret = path.endsWith('.key');
-    writeFileSync(path, text, { mode: isSecret ? SECRET_MODE : PUBLIC_MODE, flag: values.force === true ? 'w' : 'wx' });
-    // A file that is overwritten would keep its mode.
-    if (isSecret) chmodSync(path, SECRET_MODE);
+    create(path, text, path.endsWith('.key') ? SECRET_MODE : PUBLIC_MODE, values.force === true);
   }
   if (values.json) print(JSON.stringify({ files: files.map(({ path }) => path) }));
   else for (const { path } of files) print(`wrote ${path}${path.endsWith('.key') ? ' (keep it secret)' : ''}`);
   return 0;
+}
+
+/** Secrets are never in a file that others may read. With `force` a new file takes the place of the old one. */
+function create(path: string, text: string, mode: number, force: boolean): void {
+  const target = force ? `${path}.${process.pid}.new` : path;
+  try {
+    writeFileSync(target, text, { mode, flag: 'wx' });
+    if (force) renameSync(target, path);
+  } catch (error) {
+    throw new NetworkingError('InvalidParam', `cannot write ${path}: ${(error as NodeJS.ErrnoException).code}`);
+  }
 }
 
 function print(text: string): void {

@@ -26,7 +26,7 @@ const HELP = `gns: game networking sockets on the command line
   gns --version                show the version
 
 ADDRESS is HOST:PORT, such as 127.0.0.1:27020, [::1]:27020 or, for --listen, *:27020.
-Chat also takes --nick NAME. More is in docs/cli.md.
+Chat also takes --nick NAME; chat and ping take --cert FILE, --ca FILE and --expect ID. More is in docs/cli.md.
 `;
 
 /** A subcommand gets the arguments behind its name and resolves with the exit status. */

@@ -14,16 +14,18 @@ import {
 import {
   type Connection,
   ConnectionError,
+  type Diagnosis,
   endReasonName,
   type IpAddress,
   Networking,
   NetworkingError,
 } from '../index.ts';
 import { printable } from './chat/text.ts';
+import { CREDENTIAL_OPTIONS, CREDENTIAL_USAGE, credentialOptions } from './credentials.ts';
 import { closeSoon } from './farewell.ts';
 import { parseArguments, UsageError } from './usage.ts';
 
-const USAGE = 'usage: gns ping ADDRESS [--count N] [--json]';
+const USAGE = `usage: gns ping ADDRESS [--count N] [--json] ${CREDENTIAL_USAGE} [--expect ID]`;
 const DEFAULT_COUNT = '4';
 const MAX_COUNT = 1_000;
 const INTERVAL_MS = 250;
@@ -49,11 +51,18 @@ export interface PingReport {
   readonly reason?: number;
   readonly reasonName?: string;
   readonly text?: string;
+  /** What to look at, where the connection did not come about. */
+  readonly hint?: string;
 }
 
 /** Resolves with the exit status: 0 if the server took the connection and kept it. */
 export async function ping(args: readonly string[]): Promise<number> {
-  const options = { count: { type: 'string', default: DEFAULT_COUNT }, json: { type: 'boolean' } } as const;
+  const options = {
+    count: { type: 'string', default: DEFAULT_COUNT },
+    json: { type: 'boolean' },
+    expect: { type: 'string' },
+    ...CREDENTIAL_OPTIONS,
+  } as const;
   const { values, positionals } = parseArguments({ args: [...args], options, allowPositionals: true }, USAGE);
   const [address, extra] = positionals;
   if (address === undefined) throw new UsageError('ADDRESS is missing', USAGE);
@@ -65,9 +74,9 @@ export async function ping(args: readonly string[]): Promise<number> {
   const tell = (line: string) => {
     if (!values.json) process.stdout.write(`${line}\n`);
   };
-  const networking = new Networking();
+  const networking = new Networking(credentialOptions(values, USAGE));
   try {
-    const report = await survey(networking, address, count, tell);
+    const report = await survey(networking, address, count, values.expect, tell);
     if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`);
     else if (!report.connected) process.stderr.write(`gns: ${report.address}: ${whyNot(report)}\n`);
     return report.connected ? 0 : 1;
@@ -80,6 +89,7 @@ async function survey(
   networking: Networking,
   address: string,
   count: number,
+  expectedIdentity: string | undefined,
   tell: (line: string) => void,
 ): Promise<PingReport> {
   const interrupt = new AbortController();
@@ -87,11 +97,15 @@ async function survey(
   const startUs = networking.nowUs();
   let connection: Connection;
   try {
-    connection = await networking.connect(address, { signal: interrupt.signal });
+    const expected = expectedIdentity === undefined ? {} : { expectedIdentity };
+    connection = await networking.connect(address, { signal: interrupt.signal, ...expected });
   } catch (error) {
     if (!(error instanceof NetworkingError)) throw error;
     if (error.code === 'InvalidParam') throw new UsageError(error.message, USAGE);
-    const why = error instanceof ConnectionError ? endOf(error.info) : { text: error.message };
+    const why =
+      error instanceof ConnectionError
+        ? { ...endOf(error.info), ...adviceOf(error.diagnosis) }
+        : { text: error.message };
     return { address, connected: false, ...why };
   }
   const handshakeMs = toMs(networking.nowUs() - startUs);
@@ -117,8 +131,14 @@ function endOf(info: Connection['info']): { reason: number; reasonName: string; 
   return { reason: info.endReason, reasonName: endReasonName(info.endReason), text: info.endDebug };
 }
 
-function whyNot({ reason, reasonName, text = '' }: PingReport): string {
-  return reason === undefined ? printable(text) : `${printable(text)} (${reason} ${reasonName})`;
+/** What the peer's application said needs no comment. */
+function adviceOf({ kind, hint }: Diagnosis): { hint?: string } {
+  return kind === 'closedByPeer' ? {} : { hint };
+}
+
+function whyNot({ reason, reasonName, text = '', hint = '' }: PingReport): string {
+  const why = reason === undefined ? printable(text) : `${printable(text)} (${reason} ${reasonName})`;
+  return hint === '' ? why : `${why}\n${hint}`;
 }
 
 function summary(sent: number, answeredMs: readonly number[]): string {

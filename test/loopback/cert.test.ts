@@ -1,28 +1,81 @@
-// The walk-through of docs/certificates.md, as written; and the files it makes, with Networking and with GNS's certtool.
+// The walk-throughs of README.md and docs/certificates.md, as written; and the files it makes, with Networking and with GNS's certtool.
 
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { type ConnectionError, Networking } from '../../src/index.ts';
+import { freePort } from '../interop/pair.ts';
+import { eventually } from '../support/eventually.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
-const PAGE = fileURLToPath(new URL('../../../docs/certificates.md', import.meta.url));
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const CERTTOOL = process.env['GNS_CERTTOOL'];
+
+/** The commands of a page, in order. */
+function walkThrough(page: string): readonly string[] {
+  const blocks = [...readFileSync(join(ROOT, page), 'utf8').matchAll(/^```sh\n(.*?)^```$/gms)];
+  const lines = blocks.flatMap(([, block]) => block!.trim().split('\n'));
+  return page === 'README.md' ? lines.slice(lines.findIndex((line) => line.startsWith('gns cert'))) : lines;
+}
+
+/** Behind a command is how it ends, and what it says. */
+function check(line: string, { status, stdout, stderr }: Run, remark: string): void {
+  const isRefused = remark.includes('exit status 1');
+  expect(status, `${line}\n${stderr}`).to.equal(isRefused ? 1 : 0);
+  const told = remark.replace('exit status 1:', '').trim();
+  if (told !== '' && !told.startsWith('wait')) expect(`${stdout}${stderr}`).to.contain(told);
+}
+
+interface Run {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A `gns chat --listen` that runs. */
+class Room {
+  told = '';
+  readonly #process;
+
+  private constructor(args: readonly string[], cwd: string) {
+    this.#process = spawn(process.execPath, [MAIN, ...args], { cwd, stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#process.stdout.setEncoding('utf8').on('data', (text: string) => {
+      this.told += text;
+    });
+  }
+
+  static async open(args: readonly string[], cwd: string): Promise<Room> {
+    const room = new Room(args, cwd);
+    await eventually(() => room.told.includes('The room is open'));
+    return room;
+  }
+
+  async close(): Promise<void> {
+    this.#process.stdin.end();
+    if (this.#process.exitCode === null) await once(this.#process, 'exit');
+  }
+}
 
 describe('gns cert', function () {
   this.timeout(60_000);
   this.slow(20_000);
   let folder: string;
-  before(() => {
+  beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'cert-'));
   });
-  after(() => rmSync(folder, { recursive: true }));
+  afterEach(() => rmSync(folder, { recursive: true }));
 
   function gns(...args: readonly string[]) {
     return spawnSync(process.execPath, [MAIN, ...args], { cwd: folder, encoding: 'utf8' });
+  }
+  function make(...names: readonly string[]): void {
+    expect(gns('cert', 'ca', '--out', 'ca').status).to.equal(0);
+    for (const name of names) gns('cert', 'issue', '--ca', 'ca.key', '--identity', `str:${name}`, '--out', name);
   }
   const file = (name: string) => readFileSync(join(folder, name));
   const member = (name: string, trusted = 'ca.pub') =>
@@ -33,23 +86,34 @@ describe('gns cert', function () {
       allowWithoutAuth: 'never',
     });
 
-  it('does what the walk-through shows', () => {
-    const blocks = [...readFileSync(PAGE, 'utf8').matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block]) => block!);
-    const lines = blocks.join('').trim().split('\n');
-    expect(lines).to.have.length(10);
-    for (const line of lines) {
-      const [command, remark = ''] = line.split('#');
-      const [program, ...args] = command!.trim().split(/ +/);
-      expect(program).to.equal('gns');
-      const { status, stdout, stderr } = gns(...args);
-      expect(status, `${line}\n${stderr}`).to.equal(remark.includes('exit status 1') ? 1 : 0);
-      const [, why] = /exit status 1: (.*)/.exec(remark) ?? [];
-      if (why !== undefined) expect(stdout).to.contain(why);
-    }
-    expect(statSync(join(folder, 'ca.key')).mode & 0o777).to.equal(0o600);
-  });
+  for (const page of ['README.md', 'docs/certificates.md']) {
+    it(`does what the walk-through in ${page} shows`, async () => {
+      const lines = walkThrough(page);
+      expect(lines.length).to.be.at.least(6);
+      const port = await freePort('127.0.0.1');
+      const rooms: Room[] = [];
+      try {
+        for (const line of lines) {
+          const [command, remark = ''] = line.replace('27020', String(port)).split('#');
+          const [program, ...args] = command!.trim().split(/ +/);
+          expect(program).to.equal('gns');
+          if (remark.includes('a terminal of its own')) rooms.push(await Room.open(args, folder));
+          else check(line, gns(...args), remark);
+          if (remark.includes('wait')) await delay(2_100);
+        }
+        const hears = (words: RegExp) => eventually(() => words.test(rooms[0]!.told));
+        await hears(/has come in: str:alice\./);
+        await hears(/was lost: the peer is str:server, and str:bank was expected\./);
+        if (page !== 'README.md') await hears(/str:mallory at \S+ stays out: .* is unknown or not trusted\./);
+      } finally {
+        for (const room of rooms) await room.close();
+      }
+      expect(statSync(join(folder, 'ca.key')).mode & 0o777).to.equal(0o600);
+    });
+  }
 
   it('makes what servers and clients take that demand certificates, over real sockets', async () => {
+    make('server', 'alice');
     await using server = member('server');
     await using alice = member('alice');
     const socket = server.listen({ host: '127.0.0.1', port: 0, autoAccept: true });
@@ -61,7 +125,17 @@ describe('gns cert', function () {
     expect(failure.endReason).to.equal(4003);
   });
 
+  it('never has a secret in a file that others may read, even where one was', () => {
+    writeFileSync(join(folder, 'public.key'), 'x', { mode: 0o644 });
+    const old = openSync(join(folder, 'public.key'), 'r');
+    expect(gns('cert', 'ca', '--out', 'public', '--force').stderr).to.equal('');
+    expect(statSync(join(folder, 'public.key')).mode & 0o777).to.equal(0o600);
+    expect(readFileSync(old, 'utf8')).to.equal('x');
+    closeSync(old);
+  });
+
   it('overwrites nothing unless told to', () => {
+    make();
     const before = file('ca.key');
     const { status, stderr } = gns('cert', 'ca', '--out', 'ca');
     expect([status, stderr]).to.deep.equal([1, 'gns: ca.key exists already; --force overwrites it\n']);
@@ -80,6 +154,7 @@ describe('gns cert', function () {
     });
 
     it('it signs with our key, and we find its signature good', () => {
+      make();
       const args = ['--ca-priv-key-file', join(folder, 'ca.key'), '--app', '0', 'gen_keypair', 'create_cert'];
       const { status, stdout } = spawnSync(CERTTOOL!, args, { encoding: 'utf8' });
       expect(status, stdout).to.equal(0);

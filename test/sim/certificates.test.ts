@@ -263,23 +263,30 @@ describe('a server that demands certificates', () => {
 });
 
 /** What a client finds wrong with a server: it says so, to both. */
-const UNTRUSTWORTHY: Readonly<Record<string, [detail: RegExp, server: (stage: Stage) => NetworkingOptions]>> = {
+type Fault = [detail: RegExp, hint: RegExp, server: (stage: Stage) => NetworkingOptions];
+const UNTRUSTWORTHY: Readonly<Record<string, Fault>> = {
   'another authority signed': [
     /certificate authority \d+ is unknown or not trusted/,
+    /trustedCAs/,
     (stage) => ({
       ...stage.member(stage.serverHost, 'str:server', { caKey: otherCa.privateKey }),
       trustedCAs: [otherCa.publicKey, ca.publicKey],
     }),
   ],
-  'nobody signed': [/not signed, and unsigned ones are not allowed/, () => ({ identity: 'str:server' })],
+  'nobody signed': [
+    /not signed, and unsigned ones are not allowed/,
+    /setCertificate/,
+    () => ({ identity: 'str:server' }),
+  ],
   'is for somebody else': [
     /the peer is str:mallory, and str:server was expected/,
+    /Somebody else is at this address, or expectedIdentity/,
     (stage) => stage.member(stage.serverHost, 'str:mallory'),
   ],
 };
 
 describe('a client that demands certificates', () => {
-  for (const [what, [detail, serverOptions]] of Object.entries(UNTRUSTWORTHY)) {
+  for (const [what, [detail, hint, serverOptions]] of Object.entries(UNTRUSTWORTHY)) {
     it(`ends with reason 4003 when the server's ${what}, and both know why`, async () => {
       const stage = new Stage();
       const { server } = stage.serve(serverOptions(stage), { autoAccept: true });
@@ -287,8 +294,15 @@ describe('a client that demands certificates', () => {
       expect(error.endReason).to.equal(4003);
       expect(error.info.endDebug).to.match(detail);
       expect(error.diagnosis.kind).to.equal('certificateRefused');
+      expect(error.diagnosis.summary)
+        .to.match(/^this side refused/)
+        .and.to.match(detail);
+      expect(error.diagnosis.hint).to.match(hint);
       await stage.network.advance(SECOND);
-      expect([...server.connections].map(({ info }) => info.endReason)).to.deep.equal([4003]);
+      const [connection, another] = [...server.connections];
+      expect([connection?.info.endReason, another]).to.deep.equal([4003, undefined]);
+      expect(connection!.explain()).to.include({ kind: 'certificateRefused', hint: error.diagnosis.hint });
+      expect(connection!.explain().summary).to.match(/^the peer refused/);
       await stage.end();
     });
   }
@@ -299,7 +313,20 @@ describe('a client that demands certificates', () => {
     const error = await stage.failure(stage.client({ identity: 'str:client', allowWithoutAuth: 'never' }));
     expect(error.endReason).to.equal(5002);
     expect(error.message).to.match(/no certificate to present/);
+    expect(error.diagnosis.summary).to.match(/^this side has no certificate to present/);
+    expect(error.diagnosis.hint).to.match(/setCertificate/);
     expect(stage.refusals).to.deep.equal([]);
+    await stage.end();
+  });
+
+  it('finds out who shows the certificate of another', async () => {
+    const stage = new Stage();
+    const { server } = stage.serve();
+    const stolen = server.credentials.usable!;
+    Object.defineProperty(server.credentials, 'usable', { value: { ...stolen, key: nodeCrypto.signingKey() } });
+    const { endReason, diagnosis } = await stage.failure(stage.client());
+    expect([endReason, diagnosis.kind]).to.deep.equal([4002, 'certificateRefused']);
+    expect(diagnosis.hint).to.match(/belongs to somebody else/);
     await stage.end();
   });
 
@@ -309,6 +336,8 @@ describe('a client that demands certificates', () => {
     const error = await stage.failure(stage.client());
     expect(error.endReason).to.equal(5003);
     expect(error.info.endDebug).to.match(/replies came and were ignored: .*anonymous/);
+    expect(error.diagnosis.kind).to.equal('certificateRefused');
+    expect(error.diagnosis.hint).to.match(/setCertificate/);
     await stage.end();
   });
 });
@@ -366,13 +395,6 @@ describe('allowWithoutAuth', () => {
     const warnings = stage.log.filter(({ level }) => level === 'warning').map(({ text }) => text);
     expect(warnings).to.have.length(1);
     expect(warnings[0]).to.match(/no trusted authority vouches for this peer$/);
-    await stage.end();
-  });
-
-  it('is the configuration value of GNS under a readable name, for this machine, too', async () => {
-    const stage = new Stage();
-    const { config } = stage.client({ allowWithoutAuth: 'warn' });
-    expect([config.get('ipAllowWithoutAuth'), config.get('ipLocalHostAllowWithoutAuth')]).to.deep.equal([1, 1]);
     await stage.end();
   });
 });

@@ -1,25 +1,34 @@
 // `gns chat`: a room for everybody who connects. Each message is one line of text; `/nick NAME` changes a name. Works
 // with the reference's example_chat at either end.
 
-import { Networking, NetworkingError } from '../../index.ts';
+import { Networking, NetworkingError, type NetworkingOptions } from '../../index.ts';
+import { CREDENTIAL_OPTIONS, CREDENTIAL_USAGE, credentialOptions } from '../credentials.ts';
 import { closeSoon } from '../farewell.ts';
 import { parseArguments, UsageError } from '../usage.ts';
 import { Room } from './server.ts';
 import { Terminal } from './terminal.ts';
 import { MAX_LINE_BYTES, printable, readLine, writeLine } from './text.ts';
 
-const USAGE = 'usage: gns chat --listen ADDRESS | --connect ADDRESS [--nick NAME]';
+const USAGE = `usage: gns chat --listen ADDRESS | --connect ADDRESS [--nick NAME] ${CREDENTIAL_USAGE} [--expect ID]`;
 /** The reference's chat program listens here. */
 const DEFAULT_PORT = 27_020;
 
 export async function chat(args: readonly string[]): Promise<number> {
-  const options = { listen: { type: 'string' }, connect: { type: 'string' }, nick: { type: 'string' } } as const;
-  const { listen, connect, nick } = parseArguments({ args: [...args], options }, USAGE).values;
+  const options = {
+    listen: { type: 'string' },
+    connect: { type: 'string' },
+    nick: { type: 'string' },
+    expect: { type: 'string' },
+    ...CREDENTIAL_OPTIONS,
+  } as const;
+  const { values } = parseArguments({ args: [...args], options }, USAGE);
+  const { listen, connect, nick, expect } = values;
   if (listen !== undefined && connect !== undefined) {
     throw new UsageError('--listen and --connect exclude each other', USAGE);
   }
-  if (listen !== undefined) return keepRoom(listen, nick);
-  if (connect !== undefined) return enterRoom(connect, nick);
+  const credentials = credentialOptions(values, USAGE);
+  if (listen !== undefined) return keepRoom(listen, nick, credentials);
+  if (connect !== undefined) return enterRoom(connect, nick, expect, credentials);
   throw new UsageError('--listen or --connect is missing', USAGE);
 }
 
@@ -35,9 +44,9 @@ export function parseAddress(text: string, option: string): { readonly host: str
   return { host: where, port };
 }
 
-async function keepRoom(text: string, nick = 'host'): Promise<number> {
+async function keepRoom(text: string, nick = 'host', credentials: NetworkingOptions = {}): Promise<number> {
   const { host, port } = parseAddress(text, '--listen');
-  const networking = new Networking();
+  const networking = new Networking(credentials);
   let print: (line: string) => void = () => {};
   const room = new Room(networking, { host, port, nick, print: (line) => print(line) });
   await new Promise<void>((resolve) => {
@@ -57,9 +66,14 @@ async function keepRoom(text: string, nick = 'host'): Promise<number> {
   return 0;
 }
 
-async function enterRoom(text: string, nick: string | undefined): Promise<number> {
+async function enterRoom(
+  text: string,
+  nick: string | undefined,
+  expectedIdentity: string | undefined,
+  credentials: NetworkingOptions,
+): Promise<number> {
   const { host, port } = parseAddress(text, '--connect');
-  const networking = new Networking();
+  const networking = new Networking(credentials);
   const quit = new AbortController();
   const terminal = new Terminal({ onLine: (line) => say(line), onQuit: () => quit.abort() });
   /** Lines entered before the connection is there. */
@@ -70,7 +84,8 @@ async function enterRoom(text: string, nick: string | undefined): Promise<number
   terminal.print(`Connecting with ${text}.`);
   try {
     const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-    const connection = await networking.connect(address, { signal: quit.signal });
+    const expected = expectedIdentity === undefined ? {} : { expectedIdentity };
+    const connection = await networking.connect(address, { signal: quit.signal, ...expected });
     terminal.print('Connected. Enter /nick NAME to change your name, /quit to leave.');
     const left = new Promise<void>((resolve) => {
       connection.on('message', ({ data }) => terminal.print(readLine(data)));

@@ -1,7 +1,13 @@
 // A chat room: gives everybody a name, and passes on what they say.
 
-import type { Connection, IncomingConnection, Networking } from '../../index.ts';
-import { nickOf, readLine, writeLine } from './text.ts';
+import {
+  type ClientRefusal,
+  type Connection,
+  EndReason,
+  type IncomingConnection,
+  type Networking,
+} from '../../index.ts';
+import { nickOf, printable, readLine, writeLine } from './text.ts';
 
 export interface RoomOptions {
   readonly host: string;
@@ -18,6 +24,7 @@ export class Room {
   readonly #nicks = new Map<Connection, string>();
   readonly #print: (text: string) => void;
   #nick: string;
+  #lastRefusal = '';
 
   /** Throws as `Networking.listen` does. */
   constructor(networking: Networking, { host, port, nick, print }: RoomOptions) {
@@ -26,6 +33,16 @@ export class Room {
     const socket = networking.listen({ host, port });
     this.address = String(socket.address);
     socket.on('connection', (incoming) => this.#welcome(incoming));
+    socket.on('refused', (refusal) => this.#tellRefusal(refusal));
+  }
+
+  /** Clients ask again and again. */
+  #tellRefusal({ remoteAddress, remoteIdentity, detail }: ClientRefusal): void {
+    const who =
+      remoteIdentity === undefined ? remoteAddress : `${printable(String(remoteIdentity))} at ${remoteAddress}`;
+    const line = `${who} stays out: ${printable(detail)}.`;
+    if (line !== this.#lastRefusal) this.#print(line);
+    this.#lastRefusal = line;
   }
 
   #welcome(incoming: IncomingConnection): void {
@@ -34,15 +51,17 @@ export class Room {
     const others = [...this.#nicks.values(), this.#nick];
     this.#send(connection, `Welcome. You are known as ${nick}; say "/nick NAME" to change that.`);
     this.#send(connection, `Also here: ${others.join(', ')}.`);
-    this.#tell(`${nick} has come in.`);
+    const proven = incoming.remoteCertificate?.isCaSigned === true;
+    this.#tell(proven ? `${nick} has come in: ${printable(String(incoming.remoteIdentity))}.` : `${nick} has come in.`);
     this.#nicks.set(connection, nick);
     connection.name = nick;
     connection.on('message', ({ data }) => this.#handleLine(connection, readLine(data)));
-    connection.on('ended', ({ state, endDebug }) => {
+    connection.on('ended', ({ state, endReason, endDebug }) => {
       void connection.close();
       const name = this.#nicks.get(connection);
       this.#nicks.delete(connection);
-      this.#tell(state === 'ClosedByPeer' ? `${name} has left.` : `${name} was lost: ${endDebug}.`);
+      const hasLeft = state === 'ClosedByPeer' && endReason <= EndReason.AppException_Max;
+      this.#tell(hasLeft ? `${name} has left.` : `${name} was lost: ${printable(endDebug)}.`);
     });
   }
 

@@ -56,8 +56,6 @@ export class Listener implements DatagramTarget {
   readonly #outbox = new Fifo<Reply>();
   readonly #gate: Gate;
   readonly #hook: AdmissionHook | undefined;
-  /** Requests that were ignored because of their credentials. */
-  refusedCount = 0;
   #toldRefusals = 0;
   #toldSinceUs = LONG_AGO;
   #untold = 0;
@@ -267,7 +265,6 @@ export class Listener implements DatagramTarget {
     remoteAddress: IpAddress,
     nowUs: number,
   ): void {
-    this.refusedCount++;
     if (nowUs >= this.#toldSinceUs + US_PER_SECOND) {
       this.#toldSinceUs = nowUs;
       this.#toldRefusals = 0;

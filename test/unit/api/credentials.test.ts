@@ -1,6 +1,11 @@
 // Which credentials an instance takes, and what it says of those that it does not.
 
 import { expect } from 'chai';
+import { Identity } from '../../../src/core/base/identity.ts';
+import { describeKey, signCertificate } from '../../../src/core/certs/certificate.ts';
+import { certificateText, readPrivateKey, readPublicKey } from '../../../src/core/certs/issue.ts';
+import { encodeSignedCertificate } from '../../../src/core/wire/crypt-messages.ts';
+import { writeIdentity } from '../../../src/core/wire/identity-fields.ts';
 import {
   createCA,
   generateKeyPair,
@@ -10,6 +15,7 @@ import {
   NetworkingError,
   readCertificate,
 } from '../../../src/index.ts';
+import { nodeCrypto, SimulatedNetwork } from '../../../src/testing.ts';
 
 const ca = createCA();
 const otherCa = createCA();
@@ -27,6 +33,25 @@ function refusalOf(action: () => unknown): NetworkingError {
     throw error;
   }
   throw new Error('it was taken');
+}
+
+const TOO_LONG = /^the certificate has \d+ bytes, and only 900 fit into a handshake packet/;
+
+/** For the longest identity there is; what it says of addresses makes it so many bytes long. */
+function longCertificate(bytes: number) {
+  const { privateKey, publicKey } = generateKeyPair();
+  const make = (length: number) =>
+    signCertificate(nodeCrypto, readPrivateKey(nodeCrypto, ca.privateKey), {
+      ...describeKey(readPublicKey(publicKey)),
+      timeExpiryS: 4_000_000_000,
+      appIds: [0],
+      identity: writeIdentity(Identity.string('x'.repeat(31))),
+      ipAddresses: ['x'.repeat(length)],
+    });
+  const someLength = 200;
+  const signed = make(someLength + bytes - encodeSignedCertificate(make(someLength)).length);
+  expect(encodeSignedCertificate(signed)).to.have.length(bytes);
+  return { certificate: certificateText(signed), privateKey };
 }
 
 describe('setCertificate', () => {
@@ -68,7 +93,41 @@ describe('setCertificate', () => {
     const ipAddresses = Array.from({ length: 60 }, (_, i) => `192.0.2.${i}/32`);
     const error = refusalOf(() => good({ ipAddresses }));
     expect(error.code).to.equal('LimitExceeded');
-    expect(error.message).to.match(/^the certificate has \d+ bytes, and only 900 fit into a handshake packet/);
+    expect(error.message).to.match(TOO_LONG);
+  });
+
+  it('refuses one that somebody else made too long, however it comes in', async () => {
+    const { certificate, privateKey } = longCertificate(901);
+    const net = new Networking({ trustedCAs: ca.publicKey });
+    const ways = [
+      () => net.credentials.setCertificate(certificate, privateKey),
+      () => net.credentials.setCertificate(`${certificate}${ca.certificate}`, privateKey),
+      () => new Networking({ trustedCAs: ca.publicKey, certificate, privateKey }),
+    ];
+    for (const way of ways) {
+      const error = refusalOf(way);
+      expect(error.code).to.equal('LimitExceeded');
+      expect(error.message).to.match(TOO_LONG);
+    }
+    expect(net.credentials.status).to.equal('noCertificate');
+    await net.close();
+  });
+
+  it('takes the longest that there may be, and the handshake packets of both sides have room for it', async () => {
+    const network = new SimulatedNetwork({ seed: 1, crypto: nodeCrypto });
+    const [server, client] = ['server', 'client'].map((name) => {
+      const { platform } = network.host(name);
+      return new Networking({
+        platform,
+        trustedCAs: ca.publicKey,
+        ...longCertificate(900),
+        allowWithoutAuth: 'never',
+      });
+    });
+    server!.listen({ port: 27_015, autoAccept: true });
+    const connection = await network.settle(client!.connect('server:27015'), 60_000_000);
+    expect(connection.info.flags.unauthenticated).to.equal(false);
+    await network.settle(Promise.all([server!.close(), client!.close()]), 60_000_000);
   });
 });
 
@@ -93,5 +152,14 @@ describe('trustedCAs', () => {
   it('refuses a private key and says so', () => {
     const error = refusalOf(() => new Networking({ trustedCAs: authority.privateKey }));
     expect(error.message).to.match(/no "BEGIN STEAMDATAGRAM CERT" block was found/);
+  });
+});
+
+describe('allowWithoutAuth', () => {
+  it('is the configuration value of GNS under a readable name, for this machine, too', async () => {
+    const net = new Networking({ allowWithoutAuth: 'warn' });
+    const values = [net.config.get('ipAllowWithoutAuth'), net.config.get('ipLocalHostAllowWithoutAuth')];
+    expect(values).to.deep.equal([1, 1]);
+    await net.close();
   });
 });
