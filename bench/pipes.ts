@@ -312,11 +312,10 @@ class StreamPipe implements Pipe {
 
 // ---- this library
 
-/** What a program that wants throughput would set; `wire.config` goes on top. */
+/** What a program that wants throughput would set; the send buffer stays as it is. `wire.config` goes on top. */
 const OUR_CONFIG: ConfigOptions = {
   sendRateMin: 100_000_000,
   sendRateMax: 100_000_000,
-  sendBufferSize: 4 << 20,
   recvBufferSize: 64 << 20,
   recvBufferMessages: 1 << 20,
 };
