@@ -5,12 +5,12 @@ import { networkInterfaces } from 'node:os';
 import { expect } from 'chai';
 import { type Parameters, PeerProcess } from '../support/peer-process.ts';
 import { ConnectionEnd, describeInterop, isOurs, type Roles } from './pair.ts';
+import { carrySignals } from './signals.ts';
 
 const HAS_NETWORK = Object.values(networkInterfaces()).some((addresses) =>
   addresses?.some(({ internal, address }) => !internal && !address.startsWith('fe80:')),
 );
 const VIRTUAL_PORT = 5;
-const CARRY_MS = 60_000;
 const CONNECT_MS = 10_000;
 
 /** Two peers that hand each other's signals over. */
@@ -30,21 +30,8 @@ class P2PPair implements AsyncDisposable {
       await pair[role].ask('init', config);
       if (autoAccept) await pair[role].ask('autoaccept on');
     }
-    void pair.#carry(pair.listener, pair.connector);
-    void pair.#carry(pair.connector, pair.listener);
+    carrySignals(pair.listener, pair.connector);
     return pair;
-  }
-
-  async #carry(from: PeerProcess, to: PeerProcess): Promise<void> {
-    try {
-      for (let next = 0; ; next++) {
-        const find = () => from.events.filter(({ ev }) => ev === 'signal')[next];
-        const signal = await from.until('a signal', find, CARRY_MS);
-        void to.ask('signal', { hex: String(signal['hex']), from: from.name }).catch(() => {});
-      }
-    } catch {
-      // It is gone.
-    }
   }
 
   get connectorEnd(): ConnectionEnd {

@@ -5,6 +5,7 @@ import { CONNECTION_COMMANDS } from './connection-commands.ts';
 import { DATA_COMMANDS } from './data-commands.ts';
 import { GROUP_COMMANDS } from './group-commands.ts';
 import { CommandError } from './line.ts';
+import { MESSAGES_COMMANDS } from './messages-commands.ts';
 import { P2P_COMMANDS } from './p2p-commands.ts';
 import { QUERY_COMMANDS } from './query-commands.ts';
 import { SETUP_COMMANDS } from './setup-commands.ts';
@@ -15,9 +16,7 @@ const notSupported: CommandFunction = (command) => {
 };
 
 /** Commands of the protocol that this library cannot do. */
-const UNSUPPORTED: CommandTable = Object.fromEntries(
-  ['castore', 'cert', 'messages'].map((name) => [name, notSupported]),
-);
+const UNSUPPORTED: CommandTable = Object.fromEntries(['castore', 'cert'].map((name) => [name, notSupported]));
 
 export const COMMANDS: CommandTable = {
   ...SETUP_COMMANDS,
@@ -26,6 +25,7 @@ export const COMMANDS: CommandTable = {
   ...GROUP_COMMANDS,
   ...TASK_COMMANDS,
   ...P2P_COMMANDS,
+  ...MESSAGES_COMMANDS,
   ...QUERY_COMMANDS,
   ...UNSUPPORTED,
 };

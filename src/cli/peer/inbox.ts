@@ -5,10 +5,9 @@ import { monotonicUs } from './clock.ts';
 import { type LatencyClock, LatencyLog, RATE_HEADER_BYTES, RATE_MAGIC } from './latency.ts';
 import { CommandError } from './line.ts';
 import { resultName } from './names.ts';
-import { findMismatch, fnv1a } from './pattern.ts';
-import { flagsText } from './payload.ts';
+import { findMismatch } from './pattern.ts';
+import { flagsText, payloadFields } from './payload.ts';
 import { PING_MAGIC } from './ping-task.ts';
-import type { Fields } from './report.ts';
 import type { PeerConnection, Session, VerifyMode } from './session.ts';
 import type { TaskList } from './tasks.ts';
 
@@ -71,14 +70,8 @@ export class Inbox {
       flags: flagsText(message),
       lane: message.lane,
       msgnum: message.messageNumber,
-      ...this.#payloadFields(data),
+      ...payloadFields(data, this.#session.hexMax),
     });
-  }
-
-  #payloadFields(data: Uint8Array): Fields {
-    const isShown = data.length <= this.#session.hexMax;
-    const hex = isShown ? Buffer.from(data.buffer, data.byteOffset, data.length).toString('hex') : undefined;
-    return { fnv1a: fnv1a(data), hex };
   }
 
   #logLatency(peer: PeerConnection, message: IncomingMessage): void {
@@ -108,7 +101,7 @@ export class Inbox {
       size: data.length,
       offset,
       flags: flagsText(message),
-      ...this.#payloadFields(data),
+      ...payloadFields(data, this.#session.hexMax),
     });
   }
 

@@ -1,6 +1,13 @@
 // Numbers and records of the library as the words of the peer's reports.
 
-import { type Connection, type ConnectionInfo, EndReason, flagBits, type LaneStatus } from '../../index.ts';
+import {
+  type Connection,
+  type ConnectionInfo,
+  type ConnectionStatus,
+  EndReason,
+  flagBits,
+  type LaneStatus,
+} from '../../index.ts';
 import type { Fields } from './report.ts';
 
 /** GNS's numbers of those results that occur here. */
@@ -82,8 +89,7 @@ export function identityText({ remoteIdentity }: ConnectionInfo): string {
 const FOREVER_US = 2n ** 63n - 1n;
 
 /** The fields of the `status` command. */
-export function statusFields(connection: Connection): Fields {
-  const status = connection.status();
+export function statusFields(status: ConnectionStatus): Fields {
   return {
     state: status.state,
     ping_ms: status.pingMs,

@@ -1,13 +1,14 @@
 // Commands for P2P connections. The harness carries the signals: those that we send are reported, those of the peer are
 // given to us as commands.
 
-import type { Connection, Identity, IncomingConnection, P2PSignaling } from '../../index.ts';
+import type { Identity, IncomingConnection } from '../../index.ts';
 import { type CommandTable, DONE, type Workshop } from './command-table.ts';
 import { configOptions, takeConfig } from './config.ts';
 import { type Command, CommandError, parseHex } from './line.ts';
 import type { Fields } from './report.ts';
 import type { Session } from './session.ts';
 import { parseIdentity } from './setup-commands.ts';
+import { reporter, reportSignal } from './signals.ts';
 
 export const P2P_COMMANDS: CommandTable = {
   listenp2p: listen,
@@ -49,31 +50,6 @@ function connect(command: Command, { session }: Workshop): Fields {
   const was = known.id;
   session.rename(known, id);
   return { handle: connection.id, was };
-}
-
-/** Every signal becomes a line. */
-function reporter(session: Session): P2PSignaling {
-  return {
-    send: (to, signal, connection) => reportSignal(session, connection, to, signal, false),
-  };
-}
-
-function reportSignal(
-  session: Session,
-  connection: Connection | undefined,
-  to: string,
-  signal: Uint8Array,
-  isRejection: boolean,
-): void {
-  const peer = connection === undefined ? undefined : session.find(`#${connection.id}`);
-  session.report.event('signal', {
-    conn: peer?.id ?? null,
-    handle: connection?.id ?? 0,
-    to: to === '' ? 'invalid' : to,
-    size: signal.length,
-    hex: Buffer.from(signal).toString('hex'),
-    ...(isRejection ? { reject: true } : {}),
-  });
 }
 
 function signal(command: Command, { session }: Workshop): Fields {

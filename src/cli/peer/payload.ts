@@ -2,7 +2,8 @@
 
 import type { SendOptions } from '../../index.ts';
 import { type Command, CommandError, parseBase64, parseHex, parseInteger } from './line.ts';
-import { fillPattern } from './pattern.ts';
+import { fillPattern, fnv1a } from './pattern.ts';
+import type { Fields } from './report.ts';
 
 /** GNS's k_nSteamNetworkingSend_ bits. */
 const SEND_BITS: Readonly<Record<string, number>> = {
@@ -17,9 +18,10 @@ const SEND_BITS: Readonly<Record<string, number>> = {
 const NO_NAGLE = 1;
 const NO_DELAY = 4;
 const RELIABLE = 8;
+const AUTO_RESTART = 32;
 
 /** Reads `reliable,nonagle` or a number. The bits that mean nothing to us are accepted. */
-export function parseSendFlags(text: string, lane = 0): SendOptions {
+export function parseSendFlags(text: string, lane = 0): SendOptions & { readonly autoRestart?: true } {
   let bits = /^\d/.test(text) ? parseInteger(text, 'flags') : 0;
   if (!/^\d/.test(text)) {
     for (const word of text.split(',').filter((each) => each !== '')) {
@@ -33,6 +35,7 @@ export function parseSendFlags(text: string, lane = 0): SendOptions {
     noNagle: (bits & NO_NAGLE) !== 0,
     noDelay: (bits & NO_DELAY) !== 0,
     lane,
+    ...((bits & AUTO_RESTART) === 0 ? {} : { autoRestart: true }),
   };
 }
 
@@ -43,6 +46,13 @@ export function takeSendOptions(command: Command, flags = 'reliable'): SendOptio
 
 export function flagsText(options: { readonly reliable?: boolean }): string {
   return options.reliable === true ? 'reliable' : 'unreliable';
+}
+
+/** What is reported of a received payload. */
+export function payloadFields(data: Uint8Array, hexMax: number): Fields {
+  const isShown = data.length <= hexMax;
+  const hex = isShown ? Buffer.from(data.buffer, data.byteOffset, data.length).toString('hex') : undefined;
+  return { fnv1a: fnv1a(data), hex };
 }
 
 /** What the message with this number, from 0, consists of. The library copies it when it is sent. */

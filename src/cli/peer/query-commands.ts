@@ -13,7 +13,7 @@ export const QUERY_COMMANDS: CommandTable = {
     const { connection } = session.need(command.need('id'));
     const isDetailed = command.flag('detail', false);
     command.noMore();
-    const fields = statusFields(connection);
+    const fields = statusFields(connection.status());
     return isDetailed ? { ...fields, detail: `${description(connection, connection.info)}\n` } : fields;
   },
   conns: (_, { session }) => ({

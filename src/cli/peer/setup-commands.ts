@@ -6,6 +6,7 @@ import { applyConfig, configFields, configList, configOptions, ownConfig, takeCo
 import { type Command, CommandError, parseDecimal, parseHex, parseInteger } from './line.ts';
 import type { Fields } from './report.ts';
 import type { Session } from './session.ts';
+import { reporter } from './signals.ts';
 
 export const SETUP_COMMANDS: CommandTable = {
   identity: setIdentity,
@@ -85,7 +86,8 @@ function newInstance(session: Session, config: ReturnType<typeof ownConfig>): Ne
       session.report.event('log', { level: LOG_LEVELS[level], name: level, at: Math.trunc(atUs), msg: text });
     },
   } as const;
-  return new Networking(session.identity === undefined ? { config, log } : { identity: session.identity, config, log });
+  const { identity } = session;
+  return new Networking({ config, log, signaling: reporter(session), ...(identity === undefined ? {} : { identity }) });
 }
 
 function init(command: Command, { session }: Workshop): Fields {
