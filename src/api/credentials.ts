@@ -23,6 +23,8 @@ import {
 import { readPublicKeys } from '../core/certs/text.ts';
 import { coversApp, TrustStore } from '../core/certs/trust-store.ts';
 import type { ConfigOptions } from '../core/config/values.ts';
+import type { Environment } from '../core/connection/environment.ts';
+import { StrayLimiter } from '../core/endpoint/endpoint.ts';
 import type { Alarm, Platform, SigningKey } from '../core/platform.ts';
 import { decodeCertificate, embeddedPrivateKey, type SignedCertificate } from '../core/wire/crypt-messages.ts';
 
@@ -241,6 +243,28 @@ export class Credentials extends EventEmitter<CredentialsEvents> {
   stop(): void {
     this.#alarm?.set(NEVER);
   }
+}
+
+/** What the connections of an instance share: who we are is asked anew each time. */
+export function environmentOf(platform: Platform, credentials: Credentials, checksAddresses: boolean): Environment {
+  const { crypto, random } = platform;
+  const strays = new StrayLimiter();
+  return {
+    crypto,
+    random,
+    get identity() {
+      return credentials.identity;
+    },
+    get certificate() {
+      return credentials.usable;
+    },
+    appId: credentials.appId,
+    trust: credentials.store,
+    signingKey: credentials.signingKey,
+    checksAddresses,
+    unixTimeS: () => platform.unixTimeS(),
+    mayAnswerStray: (nowUs) => strays.mayAnswer(nowUs),
+  };
 }
 
 function isList(input: CredentialOptions['trustedCAs']): input is readonly CredentialInput[] {

@@ -174,9 +174,9 @@ export class ListenSocket
   get config(): ConfigScope {
     return this.#listener.config;
   }
-  /** Requests that were ignored because of their credentials, `strangers.dropped.credentials`; clients ask twice a second. */
+  /** Requests that were ignored because of their credentials; clients ask twice a second. */
   get refusedCount(): number {
-    return this.strangers.dropped.credentials;
+    return this.#listener.refusals.count;
   }
   /** Connections that came in here, in any state, those still saying goodbye included. */
   get connectionCount(): number {

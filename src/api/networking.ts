@@ -7,15 +7,14 @@ import type { Identity } from '../core/base/identity.ts';
 import { readPublicKey } from '../core/certs/issue.ts';
 import { ConfigScope } from '../core/config/scope.ts';
 import { EndReason } from '../core/connection/end-reason.ts';
-import type { Environment } from '../core/connection/environment.ts';
-import { Endpoint, StrayLimiter } from '../core/endpoint/endpoint.ts';
+import { Endpoint } from '../core/endpoint/endpoint.ts';
 import type { EndpointEvent, Member } from '../core/endpoint/member.ts';
 import type { NetAddress, Platform } from '../core/platform.ts';
 import { nodePlatform } from '../node/platform.ts';
 import { broadcast, type OutgoingBatchMessage, type SendResult, sendMessages } from './batch.ts';
 import { ConnectRace, identityOf, mustBeAsymmetric, orAborted, resolveTargets } from './connect.ts';
 import { Connection } from './connection.ts';
-import { authConfig, Credentials } from './credentials.ts';
+import { authConfig, Credentials, environmentOf } from './credentials.ts';
 import { Driver } from './driver.ts';
 import type { FakeNetworkCounts } from './fake-network.ts';
 import { checkLimits, guarded, IncomingConnection, type ListenOptions, ListenSocket } from './listen-socket.ts';
@@ -54,7 +53,7 @@ export class Networking implements AsyncDisposable {
     if (options.config !== undefined) this.config.setAll(options.config);
     this.credentials = new Credentials(this.platform, identityOf(options.identity), options);
     this.#endpoint = new Endpoint(
-      this.#environment({ checksAddresses: options.checkCertificateAddresses ?? false }),
+      environmentOf(this.platform, this.credentials, options.checkCertificateAddresses ?? false),
       this.#interfaceConfig,
     );
     this.#log = options.log === undefined ? undefined : new Log(options.log, this.platform);
@@ -70,34 +69,12 @@ export class Networking implements AsyncDisposable {
       endpoint: this.#endpoint,
       driver: this.#driver,
       wrap: (member: Member) => this.#wrap(member),
-      addListenSocket: (door: unknown, socket: ListenSocket) => void this.#listenSockets.set(door, socket),
+      addListenSocket: (door: unknown, socket: ListenSocket) => this.#addListenSocket(door, socket),
     };
     if (signaling !== undefined && 'onSignal' in signaling) {
       signaling.onSignal = (signal) => void this.receivedP2PCustomSignal(signal);
     }
     return new P2P(host, p2p, signaling);
-  }
-
-  #environment({ checksAddresses }: { checksAddresses: boolean }): Environment {
-    const { crypto, random } = this.platform;
-    const { credentials } = this;
-    const strays = new StrayLimiter();
-    return {
-      crypto,
-      random,
-      get identity() {
-        return credentials.identity;
-      },
-      get certificate() {
-        return credentials.usable;
-      },
-      appId: credentials.appId,
-      trust: credentials.store,
-      signingKey: credentials.signingKey,
-      checksAddresses,
-      unixTimeS: () => this.platform.unixTimeS(),
-      mayAnswerStray: (nowUs) => strays.mayAnswer(nowUs),
-    };
   }
 
   /** Who we are, as peers see it: as given, or whoever our certificate names. */
@@ -144,9 +121,13 @@ export class Networking implements AsyncDisposable {
       this.#endpoint.listen(udpPort, config, admission),
     );
     const socket = new ListenSocket(listener, this.#endpoint, this.#driver, options);
-    this.#listenSockets.set(listener, socket);
-    socket.on('refused', (refusal) => this.#log?.onRefused(refusal));
+    this.#addListenSocket(listener, socket);
     return socket;
+  }
+
+  #addListenSocket(door: unknown, socket: ListenSocket): void {
+    this.#listenSockets.set(door, socket);
+    socket.on('refused', (refusal) => this.#log?.onRefused(refusal));
   }
 
   /**

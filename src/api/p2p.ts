@@ -5,6 +5,8 @@ import { IpAddress } from '../core/base/address.ts';
 import { NetworkingError } from '../core/base/errors.ts';
 import type { Identity } from '../core/base/identity.ts';
 import { US_PER_SECOND } from '../core/base/time.ts';
+import { readPublicKey } from '../core/certs/issue.ts';
+import type { Expectation } from '../core/certs/verify.ts';
 import { ConfigScope } from '../core/config/scope.ts';
 import type { ConnectionConfigOptions } from '../core/config/values.ts';
 import { Ends } from '../core/connection/end-reason.ts';
@@ -17,8 +19,10 @@ import { IcePort, type IceServers } from '../core/ice/ice-port.ts';
 import type { Alarm, NetAddress, Platform } from '../core/platform.ts';
 import { identityOf } from './connect.ts';
 import type { Connection } from './connection.ts';
+import { authConfig } from './credentials.ts';
 import type { Driver } from './driver.ts';
-import { IncomingConnection, ListenSocket } from './listen-socket.ts';
+import { IncomingConnection, type ListenOptions, ListenSocket } from './listen-socket.ts';
+import type { ConnectOptions } from './options.ts';
 
 /** Carries signals to other peers: small, opaque, at best effort. They may be lost, doubled and reordered. */
 export interface P2PSignaling {
@@ -57,19 +61,17 @@ export interface P2POptions {
   readonly offersLoopback?: boolean;
 }
 
-export interface ListenP2POptions {
+/** For the rest see `ListenOptions`. */
+export interface ListenP2POptions
+  extends Pick<ListenOptions, 'autoAccept' | 'check' | 'checkTimeoutMs' | 'allowWithoutAuth' | 'config'> {
   /** 0 – 65535: a number of the application's, not of the network. One listen socket each. */
   readonly virtualPort: number;
-  /** Accept every connection at once, without asking. Default: false. */
-  readonly autoAccept?: boolean;
-  /** Values for this socket and, unless they set their own, its connections. */
-  readonly config?: ConnectionConfigOptions;
 }
 
-export interface ConnectP2POptions {
+/** For the rest see `ConnectOptions`. That the peer is the one that is called is always expected. */
+export interface ConnectP2POptions extends Pick<ConnectOptions, 'allowWithoutAuth' | 'pinnedKey' | 'config'> {
   /** Carries the signals of this connection. Default: the instance's. */
   readonly signaling?: P2PSignaling;
-  readonly config?: ConnectionConfigOptions;
 }
 
 /** What the instance does for its P2P part. */
@@ -109,11 +111,12 @@ export class P2P {
     return this.#signaling !== undefined;
   }
 
-  listen({ virtualPort, config = {}, autoAccept = false }: ListenP2POptions): ListenSocket {
+  listen(options: ListenP2POptions): ListenSocket {
+    const { virtualPort, allowWithoutAuth, config } = options;
     checkVirtualPort(virtualPort, 'listen');
     const { endpoint, driver } = this.#host;
-    const door = this.openDoor(virtualPort, config);
-    const socket = new ListenSocket(door, endpoint, driver, { port: 0, autoAccept });
+    const door = this.openDoor(virtualPort, { ...authConfig(allowWithoutAuth), ...config });
+    const socket = new ListenSocket(door, endpoint, driver, { ...options, port: 0 });
     this.#host.addListenSocket(door, socket);
     return socket;
   }
@@ -142,7 +145,10 @@ export class P2P {
     }
     const identity = remote === undefined ? undefined : identityOf(remote);
     const config = new ConfigScope('connection', endpoint.config);
-    if (options.config !== undefined) config.setAll(options.config);
+    const values = { ...authConfig(options.allowWithoutAuth), ...options.config };
+    config.setAll(values);
+    const { pinnedKey } = options;
+    const publicKey = pinnedKey === undefined ? undefined : readPublicKey(pinnedKey);
     const ports = portsOf(config, virtualPort);
     config.set('localVirtualPort', ports.local);
     const door = endpoint.rendezvous.virtualPorts.get(ports.local);
@@ -152,10 +158,11 @@ export class P2P {
         throw new NetworkingError('InvalidParam', 'cannot connect symmetrically to a peer without a name');
       }
       const match = endpoint.rendezvous.findMatch(identity, ports, true);
-      if (match !== undefined) return this.#join(match, identity, options.config ?? {});
+      if (match !== undefined) return this.#join(match, { identity, publicKey }, values);
     }
     this.#prepare(config);
-    const member = endpoint.rendezvous.connect({ identity, remoteVirtualPort: virtualPort, config }, platform.nowUs());
+    const expected = { identity, publicKey };
+    const member = endpoint.rendezvous.connect({ expected, remoteVirtualPort: virtualPort, config }, platform.nowUs());
     for (const name of ['symmetricConnect', 'localVirtualPort'] as const) config.lock(name);
     this.#signalings.set(member, signaling);
     driver.poke();
@@ -163,14 +170,17 @@ export class P2P {
   }
 
   /** In symmetric mode, the peer's own request is as good as ours. */
-  #join(match: Member, identity: Identity, options: ConnectionConfigOptions): Member {
+  #join(match: Member, { identity, publicKey }: Expectation, options: ConnectionConfigOptions): Member {
     const { connection } = match;
     if (!connection.isIncoming || connection.state !== 'Connecting') {
       throw new NetworkingError('DuplicateRequest', `cannot connect to ${identity}: there is a connection already`);
     }
     const { symmetricConnect: _, localVirtualPort: __, ...config } = options;
     connection.config.setAll(config);
-    connection.accept(this.#host.platform.nowUs());
+    const nowUs = this.#host.platform.nowUs();
+    const misfit = connection.link!.talk.misfit(publicKey);
+    if (misfit === undefined) connection.accept(nowUs);
+    else connection.act(failed(misfit), nowUs);
     this.#host.driver.touch(match);
     return match;
   }

@@ -94,13 +94,20 @@ export function verifyPeer(
     checkApp(certificate, scope, options.localAppId);
   if (failure) return failure;
   if (!scope && options.policy === 'disallow') {
-    return fail('unsigned', Reason.BadCertificate, 'the certificate is not signed, and unsigned ones are not allowed');
+    return UNSIGNED;
   }
 
   const cryptInfo = checkCryptInfo(certificate, crypt, options);
   if (isFailure(cryptInfo)) return cryptInfo;
   return { ok: true, certificate, cryptInfo, caSigned: scope !== undefined };
 }
+
+/** Nobody whom we trust vouches for the peer. */
+export const UNSIGNED: VerifyFailure = fail(
+  'unsigned',
+  Reason.BadCertificate,
+  'the certificate is not signed, and unsigned ones are not allowed',
+);
 
 /** What we have to present ourselves has expired, or was never there. */
 export const NO_OWN_CERTIFICATE: VerifyFailure = fail(

@@ -4,8 +4,9 @@
 import type { Identity } from '../base/identity.ts';
 import { LONG_AGO, NEVER, US_PER_MS } from '../base/time.ts';
 import type { ShownCertificate } from '../certs/certificate.ts';
+import { checkExpected, type Expectation, NO_OWN_CERTIFICATE, UNSIGNED, type VerifyFailure } from '../certs/verify.ts';
 import type { ConfigScope } from '../config/scope.ts';
-import type { SignedCertificate } from '../wire/crypt-messages.ts';
+import { decodeCertificate, type SignedCertificate, type SignedCryptInfo } from '../wire/crypt-messages.ts';
 import {
   EMPTY_SIGNAL,
   type IceNews,
@@ -49,6 +50,8 @@ export class P2pHandshake {
   remoteId = 0;
   /** Undefined until the peer has told, unless the application knew. */
   identity: Identity | undefined;
+  /** The Ed25519 key that the peer must have; undefined: any. */
+  #pinnedKey: Uint8Array | undefined;
   /** Something was sent: from then on signals wait for no candidates. */
   hasSent = false;
   readonly #env: Environment;
@@ -78,16 +81,18 @@ export class P2pHandshake {
     this.#exchange = KeyExchange.begin(env, config, isClient, this.#allow);
   }
 
-  /** `identity` may be unknown: it is whoever answers then. */
+  /** Without an identity: whoever answers. */
   static connect(
     env: Environment,
     config: ConfigScope,
     localId: number,
     ports: VirtualPorts,
-    identity: Identity | undefined,
+    { identity, publicKey }: Expectation,
   ): P2pHandshake {
     const isKnown = identity !== undefined && !identity.isLocalHost;
-    return new P2pHandshake(env, config, localId, ports, isKnown ? identity : undefined, true);
+    const handshake = new P2pHandshake(env, config, localId, ports, isKnown ? identity : undefined, true);
+    handshake.#pinnedKey = publicKey;
+    return handshake;
   }
 
   /** Takes a caller's request; why it cannot be taken, if it cannot. */
@@ -98,7 +103,7 @@ export class P2pHandshake {
     ports: VirtualPorts,
     caller: SignalCaller,
     nowUs: number,
-  ): P2pHandshake | End {
+  ): P2pHandshake | VerifyFailure | End {
     const handshake = new P2pHandshake(env, config, localId, ports, caller.identity, false);
     return handshake.#take(caller, nowUs) ?? handshake;
   }
@@ -124,19 +129,40 @@ export class P2pHandshake {
     return this.#exchange?.localCertificate;
   }
 
-  #take({ identity, connectionId, request }: SignalCaller, nowUs: number): End | undefined {
-    if (this.#exchange === undefined) return Ends.noCertificate;
+  #take({ identity, connectionId, request }: SignalCaller, nowUs: number): VerifyFailure | End | undefined {
+    if (this.#exchange === undefined) return NO_OWN_CERTIFICATE;
     this.remoteId = connectionId;
-    const verified = this.#exchange.verify(request.cert, request.crypt, identity, this.#allow, undefined, nowUs);
-    if (!verified.ok) return { reason: verified.reason, debug: verified.detail };
-    return this.#exchange.answer() === undefined ? Ends.noCommonCipher : undefined;
+    const failure = this.#verify(request.cert, request.crypt, identity, nowUs);
+    return failure ?? (this.#exchange.answer() === undefined ? Ends.noCommonCipher : undefined);
+  }
+
+  /** Whether the peer is who it says it is, and has the key that the application wants. */
+  #verify(
+    cert: SignedCertificate | undefined,
+    crypt: SignedCryptInfo | undefined,
+    identity: Identity,
+    nowUs: number,
+  ): VerifyFailure | undefined {
+    const verified = this.#exchange!.verify(cert, crypt, identity, this.#allow, undefined, nowUs);
+    if (!verified.ok) return verified;
+    return checkExpected(verified.certificate, identity, { identity: undefined, publicKey: this.#pinnedKey });
+  }
+
+  /** We call somebody whose own call we have: whether what it showed is enough for us, and if not, why. */
+  misfit(publicKey: Uint8Array | undefined): End | undefined {
+    const { cert, isCaSigned } = this.shown!;
+    const expected = { identity: undefined, publicKey };
+    const pin = checkExpected(decodeCertificate(cert)!, this.identity!, expected);
+    const failure = pin ?? (isCaSigned || this.#allow !== 0 ? undefined : UNSIGNED);
+    return failure && endOf(failure);
   }
 
   /** We asked each other at the same time, and the peer's request is the one that counts. Why not, if not. */
   becomeServer(caller: SignalCaller, nowUs: number): End | undefined {
     this.isClient = false;
     this.#exchange = KeyExchange.begin(this.#env, this.#config, false, this.#allow);
-    return this.#take(caller, nowUs);
+    const failure = this.#take(caller, nowUs);
+    return failure !== undefined && 'kind' in failure ? endOf(failure) : failure;
   }
 
   /** As server: the application accepted. */
@@ -176,8 +202,8 @@ export class P2pHandshake {
 
   #onOk({ cert, crypt }: SignalOk, nowUs: number): Step {
     // Whoever receives a signal first asks who it is from.
-    const verified = this.#exchange!.verify(cert, crypt, this.identity!, this.#allow, undefined, nowUs);
-    if (!verified.ok) return failed({ reason: verified.reason, debug: verified.detail });
+    const failure = this.#verify(cert, crypt, this.identity!, nowUs);
+    if (failure !== undefined) return failed(endOf(failure));
     const session = this.#session();
     return 'reason' in session ? failed(session) : { kind: 'agreed', session };
   }
@@ -261,6 +287,10 @@ export class P2pHandshake {
       isIceEnabled,
     };
   }
+}
+
+function endOf({ reason, detail: debug }: VerifyFailure): End {
+  return { reason, debug };
 }
 
 /**

@@ -2,9 +2,14 @@
 
 import type { IpAddress } from '../base/address.ts';
 import type { Identity } from '../base/identity.ts';
+import { LONG_AGO, US_PER_SECOND } from '../base/time.ts';
 import type { ConnectRequest } from '../wire/control-packets.ts';
 import { decodeCertificate } from '../wire/crypt-messages.ts';
 import type { ListenLimits } from './gate.ts';
+import type { Refusal } from './member.ts';
+
+/** The application hears of so many refusals, and the number of the others. */
+const MAX_TOLD_PER_SECOND = 10;
 
 /** A client that asks to connect. It has shown that the address is its own; all else is what it says. */
 export interface Applicant {
@@ -41,4 +46,29 @@ export function applicantOf({ cert }: ConnectRequest, remoteIdentity: Identity, 
   }
   const { timeCreatedS, timeExpiryS, appIds } = certificate;
   return { remoteAddress, remoteIdentity, certificate: { caKeyId: cert.caKeyId, timeCreatedS, timeExpiryS, appIds } };
+}
+
+/** Clients whose credentials were not acceptable: all are counted, and some are told. */
+export class Refusals {
+  count = 0;
+  #told = 0;
+  #toldSinceUs = LONG_AGO;
+  #untold = 0;
+
+  /** What to tell the application of this one; undefined if it has heard enough for now. */
+  note(refusal: Omit<Refusal, 'untold'>, nowUs: number): Refusal | undefined {
+    this.count++;
+    if (nowUs >= this.#toldSinceUs + US_PER_SECOND) {
+      this.#toldSinceUs = nowUs;
+      this.#told = 0;
+    }
+    if (this.#told >= MAX_TOLD_PER_SECOND) {
+      this.#untold++;
+      return undefined;
+    }
+    this.#told++;
+    const told = { ...refusal, untold: this.#untold };
+    this.#untold = 0;
+    return told;
+  }
 }

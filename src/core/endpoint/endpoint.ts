@@ -200,9 +200,8 @@ export class Endpoint {
   }
 
   /** A client's credentials were not acceptable. The client is not told. */
-  onRefused(listener: Listener, refusal: Refusal): void {
+  onRefused(listener: Door, refusal: Refusal): void {
     this.#events.push({ kind: 'refused', listener, refusal });
-    this.touchListener(listener);
   }
 
   touchListener(listener: Listener): void {

@@ -4,7 +4,7 @@
 import { IpAddress } from '../base/address.ts';
 import { Fifo } from '../base/fifo.ts';
 import type { Identity } from '../base/identity.ts';
-import { LONG_AGO, US_PER_SECOND } from '../base/time.ts';
+import { US_PER_SECOND } from '../base/time.ts';
 import { NO_IDENTITY, type VerifyFailure } from '../certs/verify.ts';
 import type { ConfigScope } from '../config/scope.ts';
 import { EndReason } from '../connection/end-reason.ts';
@@ -24,7 +24,7 @@ import {
 } from '../wire/control-packets.ts';
 import { isDataPacket, recipientOf } from '../wire/data-packet.ts';
 import { peekChallenge } from '../wire/peek-challenge.ts';
-import { type AdmissionHook, type AdmissionOptions, applicantOf } from './admission.ts';
+import { type AdmissionHook, type AdmissionOptions, applicantOf, Refusals } from './admission.ts';
 import type { Endpoint } from './endpoint.ts';
 import { type DropReason, Gate, type StrangerStats } from './gate.ts';
 import type { DatagramTarget, Member } from './member.ts';
@@ -34,8 +34,6 @@ const MAX_OUTBOX = 1024;
 /** A live connection whose client asks to connect anew is taken for dead when it was silent for this long. */
 const REPLACE_AFTER_SILENCE_US = 2 * US_PER_SECOND;
 const COOKIE_KEY_BYTES = 16;
-/** The application hears of so many refusals, and the number of the others. */
-const MAX_TOLD_PER_SECOND = 10;
 
 interface Reply {
   readonly to: NetAddress;
@@ -56,9 +54,8 @@ export class Listener implements DatagramTarget {
   readonly #outbox = new Fifo<Reply>();
   readonly #gate: Gate;
   readonly #hook: AdmissionHook | undefined;
-  #toldRefusals = 0;
-  #toldSinceUs = LONG_AGO;
-  #untold = 0;
+  /** Requests that were ignored because of their credentials. */
+  readonly refusals = new Refusals();
 
   constructor(endpoint: Endpoint, port: UdpPort, config: ConfigScope, options: AdmissionOptions = {}) {
     this.#endpoint = endpoint;
@@ -265,18 +262,9 @@ export class Listener implements DatagramTarget {
     remoteAddress: IpAddress,
     nowUs: number,
   ): void {
-    if (nowUs >= this.#toldSinceUs + US_PER_SECOND) {
-      this.#toldSinceUs = nowUs;
-      this.#toldRefusals = 0;
-    }
-    if (this.#toldRefusals >= MAX_TOLD_PER_SECOND) {
-      this.#untold++;
-      return;
-    }
-    this.#toldRefusals++;
     const { kind, reason, detail } = failure;
-    this.#endpoint.onRefused(this, { kind, reason, detail, remoteIdentity, remoteAddress, untold: this.#untold });
-    this.#untold = 0;
+    const refusal = this.refusals.note({ kind, reason, detail, remoteIdentity, remoteAddress }, nowUs);
+    if (refusal !== undefined) this.#endpoint.onRefused(this, refusal);
   }
 
   #place({ address, port }: NetAddress, member: Member): void {

@@ -1,9 +1,11 @@
 // All P2P connections of an instance: makes them, finds the one that a signal is for, and runs the one UDP port and the
 // ICE that they share. Spec: 07 §7.4, §7.7, §7.13.
 
+import { IpAddress } from '../base/address.ts';
 import { NetworkingError } from '../base/errors.ts';
 import { Identity } from '../base/identity.ts';
 import { NEVER } from '../base/time.ts';
+import type { Expectation, VerifyFailure } from '../certs/verify.ts';
 import { ConfigScope } from '../config/scope.ts';
 import { Connection } from '../connection/connection.ts';
 import { type End, EndReason } from '../connection/end-reason.ts';
@@ -16,6 +18,7 @@ import type { NetAddress } from '../platform.ts';
 import { type ControlPacket, decodeControlPacket, MIN_DATAGRAM_BYTES } from '../wire/control-packets.ts';
 import { isDataPacket, recipientOf } from '../wire/data-packet.ts';
 import { decodeSignal, EMPTY_SIGNAL, encodeSignal, type Signal } from '../wire/signal.ts';
+import { Refusals } from './admission.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { DatagramTarget, Door, Member } from './member.ts';
 
@@ -29,6 +32,8 @@ export class VirtualPort implements Door {
   readonly virtualPort: number;
   readonly config: ConfigScope;
   readonly members = new Set<Member>();
+  /** Calls that were rejected because of their credentials. */
+  readonly refusals = new Refusals();
   isClosing = false;
 
   constructor(virtualPort: number, config: ConfigScope) {
@@ -44,8 +49,8 @@ export class VirtualPort implements Door {
 }
 
 export interface P2PTarget {
-  /** Undefined: whoever answers. */
-  readonly identity: Identity | undefined;
+  /** Without an identity: whoever answers. */
+  readonly expected: Expectation;
   readonly remoteVirtualPort: number;
   readonly config: ConfigScope;
 }
@@ -111,7 +116,7 @@ export class Rendezvous implements DatagramTarget {
   }
 
   /** Begins to connect. Throws `NotSupported` if there is no way to, and `LimitExceeded`. */
-  connect({ identity, remoteVirtualPort, config }: P2PTarget, nowUs: number): Member {
+  connect({ expected, remoteVirtualPort, config }: P2PTarget, nowUs: number): Member {
     if (!canUseIce(allowedTypes(config))) {
       throw new NetworkingError('NotSupported', 'cannot connect: p2pTransportIceEnable permits no kind of address');
     }
@@ -119,7 +124,7 @@ export class Rendezvous implements DatagramTarget {
     const id = this.#endpoint.newId();
     const connection = new Connection(env, config, id, false, NOWHERE);
     const ports = portsOf(config, remoteVirtualPort);
-    const talk = P2pHandshake.connect(env, config, id, ports, identity);
+    const talk = P2pHandshake.connect(env, config, id, ports, expected);
     return this.#begin(connection, talk, undefined, nowUs);
   }
 
@@ -216,11 +221,26 @@ export class Rendezvous implements DatagramTarget {
     if (local >= 0) config.set('localVirtualPort', local);
     const id = this.#endpoint.newId();
     const talk = P2pHandshake.answer(this.#endpoint.env, config, id, ports, caller, nowUs);
+    if ('kind' in talk) {
+      if (door !== undefined) this.#onRefused(door, talk, caller.identity, nowUs);
+      return this.#reject(caller, id, { reason: talk.reason, debug: talk.detail });
+    }
     if ('reason' in talk) return this.#reject(caller, id, talk);
     const connection = new Connection(this.#endpoint.env, config, id, true, NOWHERE);
     const member = this.#begin(connection, talk, door, nowUs);
     this.#hand(member, signal, nowUs);
     return { kind: 'call', member };
+  }
+
+  #onRefused(
+    door: VirtualPort,
+    { kind, reason, detail }: VerifyFailure,
+    remoteIdentity: Identity,
+    nowUs: number,
+  ): void {
+    const remoteAddress = IpAddress.fromNet(NOWHERE.remote);
+    const refusal = door.refusals.note({ kind, reason, detail, remoteIdentity, remoteAddress }, nowUs);
+    if (refusal !== undefined) this.#endpoint.onRefused(door, refusal);
   }
 
   /** Both sides asked. What already goes on is not disturbed. */
