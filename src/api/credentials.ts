@@ -13,6 +13,8 @@ import {
   type LocalCertificate,
 } from '../core/certs/certificate.ts';
 import {
+  addAuthorities,
+  addAuthority,
   certificateContents,
   encodeRequest,
   mustFit,
@@ -20,7 +22,6 @@ import {
   readPrivateKey,
   readPublicKey,
 } from '../core/certs/issue.ts';
-import { readPublicKeys } from '../core/certs/text.ts';
 import { coversApp, TrustStore } from '../core/certs/trust-store.ts';
 import type { ConfigOptions } from '../core/config/values.ts';
 import type { Environment } from '../core/connection/environment.ts';
@@ -133,22 +134,7 @@ export class Credentials extends EventEmitter<CredentialsEvents> {
 
   /** Trusts whom it names, see `trustedCAs`. Throws `InvalidParam` if it names nobody. */
   trust(authority: CredentialInput): void {
-    if (authority instanceof Uint8Array && authority.length === 32) {
-      this.store.addRootKey(authority);
-      return;
-    }
-    const text = typeof authority === 'string' ? authority : new TextDecoder('latin1').decode(authority);
-    const keys = readPublicKeys(text);
-    if (keys.includes(undefined)) throw new NetworkingError('InvalidParam', 'cannot trust a public key that is broken');
-    const certificates = keys.length > 0 && !/BEGIN STEAMDATAGRAM CERT/i.test(text) ? [] : readCertificates(authority);
-    for (const key of keys) this.store.addRootKey(key!);
-    for (const signed of certificates) this.#trustCertificate(signed);
-  }
-
-  #trustCertificate(signed: SignedCertificate): void {
-    const details = describeCertificate(this.#platform.crypto, signed);
-    if (details?.keyId === details?.caKeyId) this.store.addRootCertificate(signed);
-    else this.store.addCertificate(signed);
+    addAuthorities(this.#platform.crypto, this.store, authority);
   }
 
   /** Never takes this key again, neither an authority's nor a peer's: a public key, or a key id. */
@@ -180,7 +166,7 @@ export class Credentials extends EventEmitter<CredentialsEvents> {
     const key = this.#keyFor(certificate, privateKey);
     if (keyId(crypto, key.publicKey) !== details.keyId) throw unusable('the private key is another one');
     this.#mustBeForUs(details);
-    for (const each of chain) this.#trustCertificate(each);
+    for (const each of chain) addAuthority(crypto, this.store, each);
     this.#mustBeTrusted(signed);
     if (this.#identity.isLocalHost) this.#identity = details.identity!;
     this.#certificate = { signed, key };

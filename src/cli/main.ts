@@ -15,7 +15,7 @@ const HELP = `gns: game networking sockets on the command line
                                find out how far away a server is, and who it says it is
   gns peer [COMMAND ...]       run commands from the arguments and from standard input;
                                report what happens as JSON, one object per line
-  gns signal [--port N] [--nats URL]
+  gns signal [--port N] [--nats URL] [--ca FILE]
                                run a signaling server, by which peers find each other
   gns lan [--watch] [--json]   list the game sessions on the local network
   gns cert ACTION ...          make an authority, issue, read and check certificates

@@ -1,8 +1,9 @@
 // `gns signal`: a signaling server, alone or one of a fleet.
 
+import { readInput } from './credentials.ts';
 import { parseArguments, UsageError } from './usage.ts';
 
-const USAGE = 'usage: gns signal [--port N] [--host ADDRESS] [--nats URL] [--trivial PORT]';
+const USAGE = 'usage: gns signal [--port N] [--host ADDRESS] [--nats URL] [--trivial PORT] [--ca FILE ...]';
 
 /** Resolves with the exit status, when the server was told to stop. */
 export async function signal(args: readonly string[]): Promise<number> {
@@ -11,6 +12,7 @@ export async function signal(args: readonly string[]): Promise<number> {
     host: { type: 'string', default: '127.0.0.1' },
     nats: { type: 'string' },
     trivial: { type: 'string' },
+    ca: { type: 'string', multiple: true },
   } as const;
   const { values } = parseArguments({ args: [...args], options }, USAGE);
   const { SIGNALING_PORT, SignalingServer } = await optional(() => import('../signaling/websocket-server.ts'), 'ws');
@@ -18,12 +20,25 @@ export async function signal(args: readonly string[]): Promise<number> {
   const port = values.port === undefined ? SIGNALING_PORT : portOf('--port', values.port);
   const trivialPort = values.trivial === undefined ? undefined : portOf('--trivial', values.trivial);
   const backplane = values.nats === undefined ? undefined : await joinFleet(values.nats);
-  const server = await SignalingServer.listen({ port, host, ...(backplane === undefined ? {} : { backplane }) });
+  const trust = values.ca === undefined ? {} : { trustedCAs: values.ca.map(readInput) };
+  if (values.ca !== undefined && trivialPort !== undefined) {
+    throw new UsageError('--ca and --trivial exclude each other: that protocol has no certificates', USAGE);
+  }
+  const server = await SignalingServer.listen({
+    port,
+    host,
+    ...trust,
+    ...(backplane === undefined ? {} : { backplane }),
+  });
   const shown = host.includes(':') ? `[${host}]` : host;
   console.log(
     `signaling at ws://${shown}:${server.port}${values.nats === undefined ? '' : `, one of those at ${values.nats}`}`,
   );
-  console.log('everybody is who they say they are: no certificates are asked for');
+  console.log(
+    values.ca === undefined
+      ? 'everybody is who they say they are: no certificates are asked for'
+      : 'everybody has to prove who they are by a certificate',
+  );
   const trivial = trivialPort === undefined ? undefined : await serveTrivial(trivialPort, host);
   if (trivial !== undefined) console.log(`and by the protocol of GNS's examples at ${shown}:${trivial.port}`);
   await toldToStop();

@@ -6,6 +6,8 @@ import { WebSocket } from 'ws';
 import { NetworkingError } from '../core/base/errors.ts';
 import { Identity } from '../core/base/identity.ts';
 import type { LocalCertificate } from '../core/certs/certificate.ts';
+import { readCertificates, readPrivateKey } from '../core/certs/issue.ts';
+import { nodeCrypto } from '../node/crypto.ts';
 import { prove } from './credentials.ts';
 import { MAX_SIGNAL_BYTES, type Signaling } from './signaling.ts';
 import {
@@ -21,8 +23,9 @@ export interface WebSocketSignalingOptions {
   readonly urls: readonly string[];
   /** As `Identity` prints it. */
   readonly identity: string;
-  /** Proves the identity where the server asks for it. */
-  readonly certificate?: LocalCertificate;
+  /** Proves the identity where the server asks for it: the one that peers see, as in `Networking`, with its key. */
+  readonly certificate?: string | Uint8Array;
+  readonly privateKey?: string | Uint8Array;
 }
 
 /** A room as this client sees it. */
@@ -62,6 +65,7 @@ export class WebSocketSignaling extends EventEmitter<SignalingEvents> implements
   readonly identity: string;
   onSignal: ((signal: Uint8Array, from: string) => void) | undefined;
   readonly #options: WebSocketSignalingOptions;
+  readonly #certificate: LocalCertificate | undefined;
   #socket: WebSocket | undefined;
   #isWelcome = false;
   /** Which of the servers. */
@@ -83,6 +87,7 @@ export class WebSocketSignaling extends EventEmitter<SignalingEvents> implements
     for (const url of urls)
       if (!/^wss?:/.test(url) || !URL.canParse(url)) throw invalid(`"${url}" is no ws:// address`);
     this.#options = options;
+    this.#certificate = localCertificate(options);
     this.identity = identity;
     this.#connect();
   }
@@ -215,7 +220,7 @@ export class WebSocketSignaling extends EventEmitter<SignalingEvents> implements
   #onMessage(message: ServerMessage, host: string): void {
     switch (message.kind) {
       case 'challenge': {
-        const { certificate } = this.#options;
+        const certificate = this.#certificate;
         const proof = certificate === undefined ? {} : prove(certificate, message.challenge, host);
         this.#tell({ kind: 'hello', identity: this.identity, ...proof });
         return;
@@ -281,4 +286,11 @@ export class WebSocketSignaling extends EventEmitter<SignalingEvents> implements
 
 function invalid(message: string): NetworkingError {
   return new NetworkingError('InvalidParam', message);
+}
+
+/** Throws `InvalidParam` for what is none, or has no key. */
+function localCertificate({ certificate, privateKey }: WebSocketSignalingOptions): LocalCertificate | undefined {
+  if (certificate === undefined) return undefined;
+  if (privateKey === undefined) throw invalid('the private key of the certificate is missing');
+  return { signed: readCertificates(certificate)[0]!, key: readPrivateKey(nodeCrypto, privateKey) };
 }

@@ -6,7 +6,8 @@ import { createServer, type Server } from 'node:http';
 import { type RawData, type WebSocket, WebSocketServer } from 'ws';
 import { NetworkingError } from '../core/base/errors.ts';
 import { Identity } from '../core/base/identity.ts';
-import type { TrustStore } from '../core/certs/trust-store.ts';
+import { addAuthorities } from '../core/certs/issue.ts';
+import { TrustStore } from '../core/certs/trust-store.ts';
 import { nodeCrypto } from '../node/crypto.ts';
 import { check, newChallenge } from './credentials.ts';
 import { type Backplane, type Client, type Notice, Switchboard } from './switchboard.ts';
@@ -26,8 +27,11 @@ export interface SignalingServerOptions {
   readonly port?: number;
   /** This machine only (127.0.0.1) if absent. */
   readonly host?: string;
-  /** Whose certificates prove an identity. Without it everybody is who they say they are. */
-  readonly trust?: TrustStore;
+  /**
+   * Whose certificates prove an identity, as in `Networking`: public keys and certificates of authorities, the text of a
+   * file or bytes. Without it everybody is who they say they are.
+   */
+  readonly trustedCAs?: string | Uint8Array | readonly (string | Uint8Array)[];
   /** The host that clients have in their URL, checked where proofs are. Any if absent. */
   readonly audience?: string;
   /** What joins this server to others; it is closed with the server. */
@@ -47,10 +51,12 @@ export class SignalingServer {
   readonly #sockets: WebSocketServer;
   readonly #switchboard: Switchboard;
   readonly #options: SignalingServerOptions;
+  readonly #trust: TrustStore | undefined;
   readonly #pings: ReturnType<typeof setInterval>;
 
   private constructor(options: SignalingServerOptions) {
     this.#options = options;
+    this.#trust = trustIn(options.trustedCAs);
     const { backplane } = options;
     this.#switchboard = new Switchboard({ randomBytes, ...(backplane === undefined ? {} : { backplane }) });
     this.#http = createServer((_request, response) => {
@@ -115,7 +121,7 @@ export class SignalingServer {
   }
 
   #serve(socket: WebSocket, host: string): void {
-    const guest = new Guest(socket, this.#switchboard, this.#options, host);
+    const guest = new Guest(socket, this.#switchboard, this.#trust, this.#options.audience ?? host);
     guests.set(socket, guest);
     const { maxClients = DEFAULT_MAX_CLIENTS } = this.#options;
     if (this.#sockets.clients.size > maxClients) socket.close(CloseCode.GoingAway, 'the server is full');
@@ -130,15 +136,15 @@ class Guest implements Client {
   isSilent = false;
   readonly #socket: WebSocket;
   readonly #switchboard: Switchboard;
-  readonly #options: SignalingServerOptions;
-  readonly #host: string;
+  readonly #trust: TrustStore | undefined;
+  readonly #audience: string;
   readonly #challenge = newChallenge();
 
-  constructor(socket: WebSocket, switchboard: Switchboard, options: SignalingServerOptions, host: string) {
+  constructor(socket: WebSocket, switchboard: Switchboard, trust: TrustStore | undefined, audience: string) {
     this.#socket = socket;
     this.#switchboard = switchboard;
-    this.#options = options;
-    this.#host = host;
+    this.#trust = trust;
+    this.#audience = audience;
     const patience = setTimeout(() => socket.close(CloseCode.TooSlow, 'who are you?'), HELLO_WITHIN_MS);
     socket.on('message', (data, isBinary) => this.#onMessage(data, isBinary));
     socket.on('pong', () => {
@@ -150,7 +156,7 @@ class Guest implements Client {
       if (this.identity !== '') switchboard.leave(this);
     });
     socket.once('message', () => clearTimeout(patience));
-    this.#tell({ kind: 'challenge', challenge: this.#challenge, needsProof: options.trust !== undefined });
+    this.#tell({ kind: 'challenge', challenge: this.#challenge, needsProof: trust !== undefined });
   }
 
   notify(notice: Notice): void {
@@ -226,14 +232,22 @@ class Guest implements Client {
   }
 
   #refusal(identity: string, certificate: unknown, signature: unknown): string | undefined {
-    const { trust, audience } = this.#options;
+    const trust = this.#trust;
     if (trust === undefined) return undefined;
     if (typeof certificate !== 'string' || typeof signature !== 'string') return 'a certificate is needed here';
     const proof = { certificate, signature };
-    const checked = check(proof, this.#challenge, audience ?? this.#host, trust, nodeCrypto);
+    const checked = check(proof, this.#challenge, this.#audience, trust, nodeCrypto);
     if ('refusal' in checked) return checked.refusal;
     return checked.identity === identity
       ? undefined
       : `the certificate is for ${checked.identity}, not for ${identity}`;
   }
+}
+
+function trustIn(authorities: SignalingServerOptions['trustedCAs']): TrustStore | undefined {
+  if (authorities === undefined) return undefined;
+  const store = new TrustStore(nodeCrypto);
+  const list = typeof authorities === 'string' || authorities instanceof Uint8Array ? [authorities] : authorities;
+  for (const each of list) addAuthorities(nodeCrypto, store, each);
+  return store;
 }

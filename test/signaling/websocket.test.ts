@@ -2,32 +2,27 @@
 
 import { expect } from 'chai';
 import { WebSocket } from 'ws';
-import { Identity } from '../../src/core/base/identity.ts';
-import { describeKey, type LocalCertificate, signCertificate } from '../../src/core/certs/certificate.ts';
-import { TrustStore } from '../../src/core/certs/trust-store.ts';
-import { writeIdentity } from '../../src/core/wire/identity-fields.ts';
-import { nodeCrypto } from '../../src/node/crypto.ts';
+import { createCA, generateKeyPair, issueCertificate } from '../../src/index.ts';
 import { WebSocketSignaling } from '../../src/signaling/websocket-client.ts';
 import { SignalingServer, type SignalingServerOptions } from '../../src/signaling/websocket-server.ts';
 import { eventually } from '../support/eventually.ts';
 
-const authority = nodeCrypto.signingKey();
+const authority = createCA();
 
-function certificateFor(name: string, issuer = authority, lifetimeS = 3_600): LocalCertificate {
-  const key = nodeCrypto.signingKey();
-  const signed = signCertificate(nodeCrypto, issuer, {
-    ...describeKey(key.publicKey),
-    timeExpiryS: Math.floor(Date.now() / 1_000) + lifetimeS,
-    appIds: [0],
-    identity: writeIdentity(Identity.string(name)),
+function certificateFor(name: string, issuer = authority, lifetimeS = 3_600): Certificate {
+  const nowMs = Date.now();
+  const { certificate, privateKey } = issueCertificate({
+    caKey: issuer.privateKey,
+    identity: `str:${name}`,
+    createdAt: new Date(nowMs - 60_000),
+    expiresAt: new Date(nowMs + lifetimeS * 1_000),
   });
-  return { signed, key };
+  return { certificate, privateKey: privateKey! };
 }
 
-function trusting(): TrustStore {
-  const trust = new TrustStore(nodeCrypto);
-  trust.addRootKey(authority.publicKey);
-  return trust;
+interface Certificate {
+  readonly certificate: string;
+  readonly privateKey: string;
 }
 
 describe('WebSocket signaling', () => {
@@ -47,9 +42,9 @@ describe('WebSocket signaling', () => {
 
   const urlOf = ({ port }: SignalingServer) => `ws://127.0.0.1:${port}`;
 
-  async function enter(name: string, at: readonly SignalingServer[], certificate?: LocalCertificate) {
+  async function enter(name: string, at: readonly SignalingServer[], certificate?: Certificate) {
     const options = { urls: at.map(urlOf), identity: `str:${name}` };
-    const client = await WebSocketSignaling.connect(certificate === undefined ? options : { ...options, certificate });
+    const client = await WebSocketSignaling.connect({ ...options, ...certificate });
     clients.push(client);
     return client;
   }
@@ -93,7 +88,7 @@ describe('WebSocket signaling', () => {
   });
 
   it('lets in who proves an identity', async () => {
-    const server = await open({ trust: trusting() });
+    const server = await open({ trustedCAs: authority.publicKey });
     const alice = await enter('alice', [server], certificateFor('alice'));
     expect(alice.isConnected).to.equal(true);
   });
@@ -101,28 +96,26 @@ describe('WebSocket signaling', () => {
   for (const [why, certificate, message] of [
     ['without a certificate', undefined, 'a certificate is needed here'],
     ['with that of another', certificateFor('mallory'), 'the certificate is for str:mallory, not for str:alice'],
-    ['with one that has expired', certificateFor('alice', authority, -1), 'the certificate expired '],
-    ['with one by a stranger', certificateFor('alice', nodeCrypto.signingKey()), 'is unknown or not trusted'],
+    ['with one that has expired', certificateFor('alice', authority, -2), 'the certificate expired '],
+    ['with one by a stranger', certificateFor('alice', createCA()), 'is unknown or not trusted'],
     [
       'with the certificate of another key',
-      { signed: certificateFor('alice').signed, key: nodeCrypto.signingKey() },
+      { ...certificateFor('alice'), privateKey: generateKeyPair().privateKey },
       'the signature is not by the key of the certificate',
     ],
   ] as const) {
     it(`turns away who comes ${why}, and says so`, async () => {
-      const server = await open({ trust: trusting() });
+      const server = await open({ trustedCAs: authority.publicKey });
       const options = { urls: [urlOf(server)], identity: 'str:alice' };
-      const said = await failure(
-        WebSocketSignaling.connect(certificate === undefined ? options : { ...options, certificate }),
-      );
+      const said = await failure(WebSocketSignaling.connect({ ...options, ...certificate }));
       expect(said).to.contain('the signaling server refused str:alice').and.to.contain(message);
       expect(server.clientCount).to.equal(0);
     });
   }
 
   it('turns away a proof that was made for another server', async () => {
-    const server = await open({ trust: trusting(), audience: 'signaling.example.com' });
-    const options = { urls: [urlOf(server)], identity: 'str:alice', certificate: certificateFor('alice') };
+    const server = await open({ trustedCAs: authority.publicKey, audience: 'signaling.example.com' });
+    const options = { urls: [urlOf(server)], identity: 'str:alice', ...certificateFor('alice') };
     expect(await failure(WebSocketSignaling.connect(options))).to.contain('the signature is not by the key');
   });
 

@@ -15,7 +15,7 @@ import {
   type SignedCertificate,
 } from '../wire/crypt-messages.ts';
 import { NO_IDENTITY_FIELDS, readIdentity, writeIdentity } from '../wire/identity-fields.ts';
-import { describeKey, keyId, MAX_CERTIFICATE_BYTES, signCertificate } from './certificate.ts';
+import { describeCertificate, describeKey, keyId, MAX_CERTIFICATE_BYTES, signCertificate } from './certificate.ts';
 import { parseIpRange } from './ip-range.ts';
 import {
   decodeBase64,
@@ -28,6 +28,7 @@ import {
   writePrivateKey,
   writePublicKey,
 } from './text.ts';
+import type { TrustStore } from './trust-store.ts';
 
 /** A new Ed25519 key pair, as text. */
 export interface KeyPair {
@@ -108,6 +109,30 @@ export function readCertificates(input: string | Uint8Array): readonly SignedCer
     }
     return { cert: signed.cert.slice(), caKeyId: signed.caKeyId, caSignature: signed.caSignature?.slice() };
   });
+}
+
+/**
+ * Trusts whom `input` names: public keys without limits, certificates of authorities within theirs; self-signed ones are
+ * roots. Throws `InvalidParam` if it names nobody.
+ */
+export function addAuthorities(crypto: CryptoProvider, store: TrustStore, input: string | Uint8Array): void {
+  if (input instanceof Uint8Array && input.length === KEY_BYTES) {
+    store.addRootKey(input);
+    return;
+  }
+  const text = textOf(input);
+  const keys = readPublicKeys(text);
+  if (keys.includes(undefined)) throw new NetworkingError('InvalidParam', 'cannot trust a public key that is broken');
+  const certificates = keys.length > 0 && !/BEGIN STEAMDATAGRAM CERT/i.test(text) ? [] : readCertificates(input);
+  for (const key of keys) store.addRootKey(key!);
+  for (const signed of certificates) addAuthority(crypto, store, signed);
+}
+
+/** The same for one certificate. */
+export function addAuthority(crypto: CryptoProvider, store: TrustStore, signed: SignedCertificate): void {
+  const details = describeCertificate(crypto, signed);
+  if (details?.keyId === details?.caKeyId) store.addRootCertificate(signed);
+  else store.addCertificate(signed);
 }
 
 /** The bytes of all certificates, envelopes included. */
