@@ -1,45 +1,15 @@
 // Who meets whom: every kind of NAT against every other, as docs/nat.md has it. RFC 5128, RFC 8445.
 
-import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { type LabOptions, NatLab, type Place } from '../support/nat-lab.ts';
+import { KINDS, type KindName, NAMES, type Outcome, TABLE } from '../support/nat-table.ts';
 import { itSeeded } from '../support/seed.ts';
 
 const MS = 1_000;
 const SECOND = 1_000 * MS;
 
-/** As the table in the documentation calls them. */
-const KINDS = {
-  none: 'none',
-  'full cone': 'fullCone',
-  'restricted cone': 'restrictedCone',
-  'port restricted': 'portRestrictedCone',
-  symmetric: 'symmetric',
-  'UDP blocked': 'udpBlocked',
-} as const;
-type KindName = keyof typeof KINDS;
-const NAMES = Object.keys(KINDS) as KindName[];
 const HOMES = NAMES.filter((name) => name !== 'none' && name !== 'UDP blocked');
 const CARRIERS = ['port restricted', 'symmetric'] as const;
-type Outcome = 'direct' | 'relay' | 'never';
-
-/** The first table that has such a head. */
-function documented(): Map<string, Outcome> {
-  const text = readFileSync(new URL('../../../docs/nat.md', import.meta.url), 'utf8');
-  const rows = text.split('\n').map((line) =>
-    line
-      .split('|')
-      .slice(1, -1)
-      .map((cell) => cell.trim()),
-  );
-  const headAt = rows.findIndex(([first, second]) => first === '' && second === 'none');
-  const table = new Map<string, Outcome>();
-  for (const [title, ...cells] of rows.slice(headAt + 2, headAt + 2 + NAMES.length)) {
-    for (const [i, cell] of cells.entries()) table.set(`${title} ${rows[headAt]![i + 1]}`, cell as Outcome);
-  }
-  return table;
-}
-const TABLE = documented();
 
 /** Which kind two devices in a row are like. */
 function strictest(home: KindName, carrier: KindName): KindName {
