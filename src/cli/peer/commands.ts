@@ -1,22 +1,15 @@
 // All commands of the peer by name, but for those that hold up the others.
 
-import type { CommandFunction, CommandTable } from './command-table.ts';
+import type { CommandTable } from './command-table.ts';
 import { CONNECTION_COMMANDS } from './connection-commands.ts';
+import { CREDENTIAL_COMMANDS } from './credential-commands.ts';
 import { DATA_COMMANDS } from './data-commands.ts';
 import { GROUP_COMMANDS } from './group-commands.ts';
-import { CommandError } from './line.ts';
 import { MESSAGES_COMMANDS } from './messages-commands.ts';
 import { P2P_COMMANDS } from './p2p-commands.ts';
 import { QUERY_COMMANDS } from './query-commands.ts';
 import { SETUP_COMMANDS } from './setup-commands.ts';
 import { TASK_COMMANDS } from './task-commands.ts';
-
-const notSupported: CommandFunction = (command) => {
-  throw CommandError.notSupported(command.name);
-};
-
-/** Commands of the protocol that this library cannot do. */
-const UNSUPPORTED: CommandTable = Object.fromEntries(['castore', 'cert'].map((name) => [name, notSupported]));
 
 export const COMMANDS: CommandTable = {
   ...SETUP_COMMANDS,
@@ -27,5 +20,5 @@ export const COMMANDS: CommandTable = {
   ...P2P_COMMANDS,
   ...MESSAGES_COMMANDS,
   ...QUERY_COMMANDS,
-  ...UNSUPPORTED,
+  ...CREDENTIAL_COMMANDS,
 };

@@ -1,7 +1,6 @@
 // A command line of the peer: `command word ... key=value key="JSON string" ...`.
 
 import { NetworkingError } from '../../index.ts';
-import { EResult } from './names.ts';
 
 /** Answered with an `error` line. */
 export class CommandError extends Error {
@@ -19,10 +18,6 @@ export class CommandError extends Error {
     if (error instanceof CommandError) return error;
     if (error instanceof NetworkingError) return new CommandError(error.message, error.result);
     throw error;
-  }
-
-  static notSupported(what: string): CommandError {
-    return new CommandError(`${what} is not supported yet`, EResult.NotSupported);
   }
 }
 

@@ -53,7 +53,7 @@ export class Peer {
       sockets: `game-networking-sockets ${version}`,
       utils: null,
       messages: null,
-      castore: false,
+      castore: true,
     });
     this.#read(input);
     this.#runLines();
