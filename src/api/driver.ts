@@ -109,6 +109,11 @@ export class Driver {
     this.settle();
   }
 
+  /** This port is needed again. */
+  refPort(port: UdpPort): void {
+    port.setRef(this.#keepsAlive);
+  }
+
   #closePort(port: UdpPort): void {
     this.#ports.delete(port);
     port.close();

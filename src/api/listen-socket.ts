@@ -43,6 +43,11 @@ export interface ListenOptions {
    */
   readonly reusePort?: boolean;
   /**
+   * P2P connections of this instance use this port, too, and none of their own: routers and firewalls have one port to
+   * let through. Not with `reusePort`, and not while P2P connections use another port. Default: false.
+   */
+  readonly p2p?: boolean;
+  /**
    * Asked about each client that has shown its address, before its signatures are checked: false turns it away without
    * a word. Must answer at once; an exception is a refusal, and surfaces as uncaught.
    */

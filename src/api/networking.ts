@@ -100,8 +100,8 @@ export class Networking implements AsyncDisposable {
   }
 
   /**
-   * Opens a listen socket. Throws `BindFailed`, `InvalidParam`, `NotSupported` for `reusePort` where it cannot be, and as
-   * `config.set` does.
+   * Opens a listen socket. Throws `BindFailed`, `InvalidParam`, `NotSupported` for `reusePort` where it cannot be,
+   * `InvalidState` for `p2p` while P2P connections have a port, and as `config.set` does.
    */
   listen(options: ListenOptions): ListenSocket {
     this.#mustBeOpen();
@@ -116,12 +116,14 @@ export class Networking implements AsyncDisposable {
       const why = 'ipAllowWithoutAuth is 0 and this instance has no certificate of an authority';
       throw new NetworkingError('InvalidParam', `cannot listen on ${host} port ${port}: ${why}`);
     }
+    if (options.p2p === true) this.#p2p.mustShare(options);
     const admission = { limits: checkLimits(options.limits), admit: guarded(options.admit, this.platform) };
     const listener = this.#driver.openPort({ address: host, port, reusePort }, (udpPort) =>
       this.#endpoint.listen(udpPort, config, admission),
     );
     const socket = new ListenSocket(listener, this.#endpoint, this.#driver, options);
     this.#addListenSocket(listener, socket);
+    if (options.p2p === true) this.#p2p.share(listener);
     return socket;
   }
 

@@ -13,14 +13,16 @@ import { Ends } from '../core/connection/end-reason.ts';
 import { failed } from '../core/connection/handshake.ts';
 import { FACTS } from '../core/connection/state-table.ts';
 import type { Endpoint } from '../core/endpoint/endpoint.ts';
+import type { Listener } from '../core/endpoint/listener.ts';
 import type { Door, Member } from '../core/endpoint/member.ts';
 import { portsOf, type VirtualPort } from '../core/endpoint/rendezvous.ts';
-import { IcePort, type IceServers } from '../core/ice/ice-port.ts';
-import type { Alarm, NetAddress, Platform } from '../core/platform.ts';
+import { IcePort } from '../core/ice/ice-port.ts';
+import type { Alarm, Platform, UdpPort } from '../core/platform.ts';
 import { identityOf } from './connect.ts';
 import type { Connection } from './connection.ts';
 import { authConfig } from './credentials.ts';
 import type { Driver } from './driver.ts';
+import { ServerBook } from './ice-servers.ts';
 import { IncomingConnection, type ListenOptions, ListenSocket } from './listen-socket.ts';
 import type { ConnectOptions } from './options.ts';
 
@@ -53,7 +55,7 @@ export interface P2PSignalContext {
 }
 
 export interface P2POptions {
-  /** UDP port that all P2P connections share. Default: any free one. */
+  /** UDP port that all P2P connections share. Default: that of a listen socket with `p2p`, or any free one. */
   readonly port?: number;
   /** Numeric local address of that port. Default: `::`, which takes IPv4 too. */
   readonly host?: string;
@@ -84,7 +86,6 @@ export interface P2PHost {
 }
 
 const MAX_VIRTUAL_PORT = 0xffff;
-const STUN_PORT = 3478;
 /** How often we look whether the addresses of this machine have changed. */
 const ADDRESSES_INTERVAL_US = 5 * US_PER_SECOND;
 
@@ -94,14 +95,16 @@ export class P2P {
   readonly #signaling: P2PSignaling | undefined;
   readonly #signalings = new Map<Member, P2PSignaling>();
   readonly #servers: ServerBook;
+  /** Whose port is ours, too. */
+  #shared: Listener | undefined;
   #alarm: Alarm | undefined;
 
   constructor(host: P2PHost, options: P2POptions, signaling: P2PSignaling | undefined) {
     this.#host = host;
     this.#options = options;
     this.#signaling = signaling;
-    this.#servers = new ServerBook(host.platform, (servers) => {
-      host.endpoint.rendezvous.ground?.ice.setServers(servers, host.platform.nowUs());
+    this.#servers = new ServerBook(host.platform, () => {
+      host.endpoint.rendezvous.ground?.ice.setServers(this.#servers.all(this.#configs), host.platform.nowUs());
       host.driver.poke();
     });
   }
@@ -151,11 +154,19 @@ export class P2P {
     const publicKey = pinnedKey === undefined ? undefined : readPublicKey(pinnedKey);
     const ports = portsOf(config, virtualPort);
     config.set('localVirtualPort', ports.local);
+    const isOurs = identity?.equals(endpoint.env.identity) === true && options.signaling === undefined;
+    if (isOurs && !endpoint.rendezvous.virtualPorts.has(virtualPort)) {
+      const why = `we are that, and nobody listens on virtual port ${virtualPort}`;
+      throw new NetworkingError('InvalidParam', `cannot connect to ${identity}: ${why}`);
+    }
     const door = endpoint.rendezvous.virtualPorts.get(ports.local);
     if (door?.config.get('symmetricConnect') === 1) config.set('symmetricConnect', 1);
     if (config.get('symmetricConnect') === 1) {
       if (identity === undefined) {
         throw new NetworkingError('InvalidParam', 'cannot connect symmetrically to a peer without a name');
+      }
+      if (identity.equals(endpoint.env.identity)) {
+        throw new NetworkingError('InvalidParam', `cannot connect symmetrically to ${identity}: we are that`);
       }
       const match = endpoint.rendezvous.findMatch(identity, ports, true);
       if (match !== undefined) return this.#join(match, { identity, publicKey }, values);
@@ -188,7 +199,7 @@ export class P2P {
   /** False if the signal is broken or not what it should be. */
   receive(signal: Uint8Array, context: P2PSignalContext): boolean {
     const { endpoint, platform, driver } = this.#host;
-    this.#prepare(endpoint.config);
+    if (endpoint.rendezvous.ground === undefined) this.#prepare(endpoint.config);
     const outcome = endpoint.rendezvous.receiveSignal(signal.slice(), platform.nowUs());
     driver.poke();
     if (outcome.kind === 'rejected') this.#sendRejection(outcome.to, outcome.signal, context);
@@ -227,12 +238,15 @@ export class P2P {
 
   /** A connection has something to say. */
   onSignal(member: Member, signal: Uint8Array): void {
-    const { driver, platform, wrap } = this.#host;
+    const { driver, endpoint, platform, wrap } = this.#host;
     let isSent = false;
     try {
       const signaling = this.#signalings.get(member);
       const to = member.connection.identity?.toString() ?? '';
-      isSent = signaling !== undefined && signaling.send(to, signal, wrap(member)) !== false;
+      const isOurs = to === endpoint.env.identity.toString() && signaling === this.#signaling;
+      // No service need tell us what we say.
+      if (isOurs) platform.defer(() => this.receive(signal, {}));
+      isSent = isOurs || (signaling !== undefined && signaling.send(to, signal, wrap(member)) !== false);
     } catch (error) {
       platform.defer(() => {
         throw error;
@@ -253,30 +267,67 @@ export class P2P {
 
   // ---- what ICE needs
 
+  /** Throws unless the port of a listen socket with these options can be ours, too. */
+  mustShare({ port, reusePort }: ListenOptions): void {
+    const { endpoint } = this.#host;
+    const what = `cannot listen on port ${port} with p2p`;
+    if (reusePort === true)
+      throw new NetworkingError('InvalidParam', `${what}: a port that several share is no way back`);
+    const used = endpoint.rendezvous.ground?.port ?? this.#openShared;
+    if (used === undefined) return;
+    throw new NetworkingError('InvalidState', `${what}: P2P connections use port ${used.local.port}`);
+  }
+
+  share(listener: Listener): void {
+    this.#shared = listener;
+  }
+
+  get #openShared(): UdpPort | undefined {
+    return this.#shared !== undefined && this.#host.endpoint.listeners.has(this.#shared)
+      ? this.#shared.port
+      : undefined;
+  }
+
   /** Opens the port if there is none, and tells ICE of our addresses and the servers that this configuration names. */
   #prepare(config: ConfigScope): void {
     const { endpoint, platform, driver } = this.#host;
     const { rendezvous } = endpoint;
-    const servers = this.#servers.add(config);
-    if (rendezvous.ground === undefined) {
-      const { host = '::', port = 0, offersLoopback = false } = this.#options;
-      driver.openPort({ address: host, port }, (udpPort) => {
-        const { local } = udpPort;
-        const mapsIPv4 = local.address.includes(':');
-        const options = { ...servers, port: local.port, mapsIPv4, allowsLoopback: offersLoopback };
-        rendezvous.start({ ice: new IcePort(platform, options), port: udpPort });
-        return rendezvous;
-      });
-      this.#watchAddresses();
-    } else rendezvous.ground.ice.setServers(servers, platform.nowUs());
+    const servers = this.#servers.all([config, ...this.#configs]);
+    if (rendezvous.ground !== undefined) {
+      rendezvous.ground.ice.setServers(servers, platform.nowUs());
+      driver.refPort(rendezvous.ground.port);
+      return;
+    }
+    const start = (port: UdpPort) => {
+      const { local } = port;
+      const { offersLoopback: allowsLoopback = false } = this.#options;
+      const options = { ...servers, port: local.port, mapsIPv4: local.address.includes(':'), allowsLoopback };
+      rendezvous.start({ ice: new IcePort(platform, options), port });
+      return rendezvous;
+    };
+    const shared = this.#openShared;
+    const { host = '::', port = 0 } = this.#options;
+    if (shared !== undefined) start(shared);
+    else driver.openPort({ address: host, port }, start);
+    this.#watchAddresses();
+  }
+
+  /** Of everything that may look for a way now. */
+  get #configs(): readonly ConfigScope[] {
+    const { config, rendezvous } = this.#host.endpoint;
+    const doors = [...rendezvous.virtualPorts.values()].map((door) => door.config);
+    return [config, ...doors, ...[...rendezvous.members].map(({ connection }) => connection.config)];
   }
 
   #watchAddresses(): void {
     const { endpoint, platform, driver } = this.#host;
     const nowUs = platform.nowUs();
-    const ice = endpoint.rendezvous.ground?.ice;
-    if (ice === undefined) return;
-    ice.setLocalAddresses(platform.localAddresses(), nowUs);
+    const { ground } = endpoint.rendezvous;
+    if (ground === undefined) return;
+    const bound = IpAddress.fromNet(ground.port.local);
+    const addresses = platform.localAddresses();
+    const reachable = bound.isAny ? addresses : addresses.filter(({ address }) => address === bound.host);
+    ground.ice.setLocalAddresses(reachable, nowUs);
     driver.poke();
     if (this.#alarm === undefined) {
       this.#alarm = platform.newAlarm(() => this.#watchAddresses());
@@ -292,70 +343,4 @@ function checkVirtualPort(virtualPort: number, action: string): void {
     'InvalidParam',
     `cannot ${action}: virtual port ${virtualPort} is not a whole number from 0 to ${MAX_VIRTUAL_PORT}`,
   );
-}
-
-/** All STUN and TURN servers that some configuration names. Names are looked up once, and are of use when found. */
-class ServerBook {
-  readonly #platform: Platform;
-  readonly #onFound: (servers: IceServers) => void;
-  readonly #addresses = new Map<string, readonly NetAddress[]>();
-  readonly #stun = new Set<string>();
-  readonly #turn = new Map<string, { readonly username: string; readonly password: string }>();
-
-  constructor(platform: Platform, onFound: (servers: IceServers) => void) {
-    this.#platform = platform;
-    this.#onFound = onFound;
-  }
-
-  add(config: ConfigScope): IceServers {
-    for (const server of listOf(config.get('p2pStunServerList'))) {
-      this.#stun.add(server);
-      this.#lookUp(server);
-    }
-    const turn = listOf(config.get('p2pTurnServerList'));
-    const users = listOf(config.get('p2pTurnUserList'));
-    const passwords = listOf(config.get('p2pTurnPassList'));
-    // As GNS: lists of different lengths name nobody.
-    const hasUsers = users.length === turn.length && passwords.length === turn.length;
-    for (const [i, server] of turn.entries()) {
-      this.#turn.set(server, { username: hasUsers ? users[i]! : '', password: hasUsers ? passwords[i]! : '' });
-      this.#lookUp(server);
-    }
-    return this.#servers;
-  }
-
-  get #servers(): IceServers {
-    const of = (server: string) => this.#addresses.get(server) ?? [];
-    return {
-      stun: [...this.#stun].flatMap(of),
-      turn: [...this.#turn].flatMap(([server, user]) => of(server).map((address) => ({ address, ...user }))),
-    };
-  }
-
-  #lookUp(server: string): void {
-    if (this.#addresses.has(server)) return;
-    const literal = IpAddress.parse(server);
-    if (literal !== undefined) {
-      this.#addresses.set(server, [{ address: literal.host, port: literal.port || STUN_PORT }]);
-      return;
-    }
-    const [, host = server, port = `${STUN_PORT}`] = /^(.*?)(?::(\d+))?$/.exec(server) ?? [];
-    this.#addresses.set(server, []);
-    this.#platform.resolve(host).then(
-      (found) => {
-        this.#addresses.set(
-          server,
-          found.map((address) => ({ address, port: Number(port) })),
-        );
-        this.#onFound(this.#servers);
-      },
-      // Perhaps the next connection has more luck.
-      () => this.#addresses.delete(server),
-    );
-  }
-}
-
-/** Entries of a list in the configuration, without the prefix that they may have. */
-function listOf(text: string): string[] {
-  return text === '' ? [] : text.split(',').map((entry) => entry.trim().replace(/^(?:stun|turn):/, ''));
 }

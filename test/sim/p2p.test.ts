@@ -216,6 +216,26 @@ describe('a P2P connection', () => {
     expect(client.explain().kind).to.equal('privateAddressesOnly');
   });
 
+  it('can be with ourselves, without the help of the signaling service', () => {
+    const scene = new Scene({ signaling: { lossRatio: 1 } });
+    const client = scene.bob.openP2P('str:bob', 7);
+    scene.runUntil(() => client.state === 'Connected' && scene.incoming[0]?.connection.state === 'Connected');
+    client.send('note to self');
+    scene.network.run(SECOND);
+    expect(scene.server.receiveMessages().map(({ data }) => new TextDecoder().decode(data))).to.deep.equal([
+      'note to self',
+    ]);
+    void client.close({ reason: 1001, debug: 'enough of me' });
+    scene.runUntil(() => scene.server.state === 'ClosedByPeer', SECOND);
+  });
+
+  it('cannot be with ourselves where we do not listen, nor in symmetric mode', () => {
+    const scene = new Scene();
+    expect(() => scene.bob.openP2P('str:bob', 8)).to.throw(/nobody listens on virtual port 8/);
+    const config = { symmetricConnect: 1 };
+    expect(() => scene.bob.openP2P('str:bob', 7, { config })).to.throw(/symmetrically to str:bob: we are that/);
+  });
+
   it('ends with 5002 when its signals cannot be sent', () => {
     const scene = new Scene();
     const client = scene.alice.openP2P('str:bob', 7, { signaling: { send: () => false } });

@@ -274,7 +274,8 @@ export class Endpoint {
       this.#events.push({ kind: 'closeConfirmed', member });
       // What is left to do is to answer late packets. That is no reason to keep a process alive.
       if (connection.link !== undefined) {
-        if (this.rendezvous.isLeaving) this.rendezvous.ground?.port.setRef(false);
+        const port = this.rendezvous.ground?.port;
+        if (port !== undefined && this.rendezvous.isLeaving && !this.#isListening(port)) port.setRef(false);
       } else if (member.listener === undefined) connection.route.path.port.setRef(false);
     }
     if (connection.state === 'Dead') this.#remove(member, nowUs);
@@ -319,13 +320,19 @@ export class Endpoint {
 
   #releaseListener(listener: Door, nowUs: number): void {
     if (!listener.isClosing || listener.members.size > 0 || !this.listeners.delete(listener)) return;
-    if (listener.port !== undefined) this.#releasedPorts.push(listener.port);
+    const { port } = listener;
+    const isShared = port !== undefined && port === this.rendezvous.ground?.port;
     this.#releaseGround(nowUs);
+    if (port !== undefined && !isShared) this.#releasedPorts.push(port);
   }
 
   #releaseGround(nowUs: number): void {
     const ground = this.rendezvous.releaseIfIdle(nowUs);
-    if (ground !== undefined) this.#releasedPorts.push(ground.port);
+    if (ground !== undefined && !this.#isListening(ground.port)) this.#releasedPorts.push(ground.port);
+  }
+
+  #isListening(port: UdpPort): boolean {
+    return [...this.listeners].some((listener) => listener.port === port);
   }
 
   nextTimeoutUs(): number {

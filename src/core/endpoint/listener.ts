@@ -73,6 +73,8 @@ export class Listener implements DatagramTarget {
   }
 
   handleDatagram(bytes: Uint8Array, length: number, from: NetAddress, nowUs: number): void {
+    const { rendezvous } = this.#endpoint;
+    if (rendezvous.ground?.port === this.port && rendezvous.takeDatagram(bytes, length, from, nowUs)) return;
     if (length < MIN_DATAGRAM_BYTES) {
       this.#gate.onReceived(length);
       this.#gate.drop('malformed');

@@ -86,6 +86,10 @@ export class Rendezvous implements DatagramTarget {
     return this.#ground;
   }
 
+  get members(): Iterable<Member> {
+    return this.#members;
+  }
+
   /** From now on there is a port. */
   start(ground: P2pGround): void {
     this.#ground = ground;
@@ -278,24 +282,32 @@ export class Rendezvous implements DatagramTarget {
   // ---- datagrams
 
   handleDatagram(bytes: Uint8Array, length: number, from: NetAddress, nowUs: number): void {
-    const arrival = this.#ground?.ice.handleDatagram(bytes, length, from, nowUs);
-    if (arrival === undefined) this.#handlePlain(bytes, length, from, undefined, nowUs);
+    this.takeDatagram(bytes, length, from, nowUs);
+  }
+
+  /** False if it is neither ICE's nor for one of these connections, and may be somebody else's. */
+  takeDatagram(bytes: Uint8Array, length: number, from: NetAddress, nowUs: number): boolean {
+    if (this.#ground === undefined) return false;
+    const arrival = this.#ground.ice.handleDatagram(bytes, length, from, nowUs);
+    let isTaken = true;
+    if (arrival === undefined) isTaken = this.#handlePlain(bytes, length, from, undefined, nowUs);
     else if (arrival.start < arrival.end) {
       const { start, end, remote, relay } = arrival;
       this.#handlePlain(bytes.subarray(start, end), end - start, remote, relay, nowUs);
     }
     this.#followIce(nowUs);
+    return isTaken;
   }
 
   /** Whose it is says the id; where it came from proves nothing, and need not: data is sealed. */
-  #handlePlain(bytes: Uint8Array, length: number, from: NetAddress, relay: Relay | undefined, nowUs: number): void {
-    if (length < MIN_DATAGRAM_BYTES) return;
+  #handlePlain(bytes: Uint8Array, length: number, from: NetAddress, relay: Relay | undefined, nowUs: number): boolean {
+    if (length < MIN_DATAGRAM_BYTES) return false;
     const packet = isDataPacket(bytes) ? undefined : decodeControlPacket(bytes, length);
     const member = this.#endpoint.findById(packet === undefined ? recipientOf(bytes) : recipientOfControl(packet));
-    if (member === undefined || !this.#members.has(member)) return;
+    if (member === undefined || !this.#members.has(member)) return false;
     const { connection } = member;
     if (packet !== undefined) {
-      if (senderOfControl(packet) !== connection.remoteId) return;
+      if (senderOfControl(packet) !== connection.remoteId) return true;
       connection.handleControl(packet, length, nowUs);
     } else if (isDataPacket(bytes)) {
       connection.handleData(bytes, length, nowUs);
@@ -303,6 +315,7 @@ export class Rendezvous implements DatagramTarget {
       if (isGenuine) connection.link!.agent?.noteDataReceived(from, relay, nowUs);
     }
     this.#endpoint.touch(member);
+    return true;
   }
 
   /** ICE has found out something for these. */
