@@ -10,6 +10,7 @@ import { type LiveTarget, LyingPeer, MeddledPath } from './live.ts';
 import { ForgedStun, rendezvousTargets } from './rendezvous.ts';
 import { fuzz } from './run.ts';
 import { addToCorpus, loadSeeds, type Seeds } from './seeds.ts';
+import { MeddledSignals } from './signals.ts';
 
 const USAGE = `usage: npm run fuzz -- [decoders | live | guided | days | cycles] [options]
   decoders   spoilt inputs to every decoder (default: 1,000,000 to each)
@@ -76,6 +77,7 @@ function live(): void {
     (random, all) => new MeddledPath(random, all),
     (random, all) => new LyingPeer(random, all),
     (random) => new ForgedStun(random),
+    (random) => new MeddledSignals(random),
   ];
   for (const make of kinds) {
     const target = make(new SeededRandom(seed), seeds);

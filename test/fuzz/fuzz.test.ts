@@ -6,6 +6,7 @@ import { type LiveTarget, LyingPeer, MeddledPath } from '../../fuzz/live.ts';
 import { ForgedStun, rendezvousTargets } from '../../fuzz/rendezvous.ts';
 import { fuzz, lookClosely } from '../../fuzz/run.ts';
 import { loadCorpus, loadSeeds } from '../../fuzz/seeds.ts';
+import { MeddledSignals } from '../../fuzz/signals.ts';
 import { SeededRandom } from '../../src/core/base/random.ts';
 import { hex } from '../support/hex.ts';
 import { itSeeded } from '../support/seed.ts';
@@ -33,6 +34,7 @@ describe('fuzzing', () => {
     (random: SeededRandom): LiveTarget => new MeddledPath(random, seeds),
     (random: SeededRandom): LiveTarget => new LyingPeer(random, seeds),
     (random: SeededRandom): LiveTarget => new ForgedStun(random),
+    (random: SeededRandom): LiveTarget => new MeddledSignals(random),
   ]) {
     const { name } = make(new SeededRandom(0));
     itSeeded(`living connections bear ${PACKETS} packets of ${name}, and leave nothing behind`, function (seed) {
