@@ -258,6 +258,17 @@ describeInterop('ad-hoc messages', (roles) => {
     expect(message!['size']).to.equal(2);
   });
 
+  it('are soon taken from a peer that was killed and started again, if ours is the one that survived', async function () {
+    await using talk = await Talk.start(roles);
+    if (!isOurs(talk.caller.program)) this.skip();
+    await talk.establish();
+    await talk.restartCallee();
+    const { caller, callee } = talk;
+    await callee.ask('send', { size: 1 });
+    expect((await caller.until('mmsg', 2, 6_000))[1]!['size']).to.equal(1);
+    expect(caller.of('msgsessionclosed')[0]).to.include({ reason: 5010 });
+  });
+
   it('keep a session to which ours only listens for longer than three minutes', async function () {
     if (!IS_LONG_RUN) this.skip();
     this.timeout(300_000);

@@ -1,7 +1,7 @@
 // Ad-hoc messages in virtual time: what arrives, in which order, and what waits unread. Spec: 08 §8.1, §8.2.
 
 import { expect } from 'chai';
-import { Networking } from '../../src/index.ts';
+import { type Connection, Networking, type P2PSignalingService } from '../../src/index.ts';
 import { nodeCrypto, SimulatedNetwork } from '../../src/testing.ts';
 import { acquainted, codeOf, MessengerScene, textOf } from '../support/messenger.ts';
 import { SEED } from '../support/seed.ts';
@@ -141,6 +141,29 @@ describe('ad-hoc messages', () => {
     bob.messages.on('message', (message) => texts.push(textOf(message)));
     scene.run(MS);
     expect(texts).to.deep.equal(['hello', '2', '1', '2', '3']);
+  });
+
+  it('that are too short to have a channel are dropped and counted', () => {
+    const scene = new MessengerScene(SEED);
+    const bob = scene.join('bob');
+    const { platform } = scene.network.host('alice');
+    const signaling = scene.signaling.join('str:alice', platform);
+    let hidden: Connection | undefined;
+    const spying: P2PSignalingService = {
+      send: (to, signal, connection) => {
+        hidden = connection;
+        return signaling.send(to, signal);
+      },
+    };
+    const alice = new Networking({ platform, identity: 'str:alice', signaling: spying });
+    signaling.onSignal = (signal) => void alice.receivedP2PCustomSignal(signal);
+    alice.messages().sendMessageToUser('str:bob', 'with a channel');
+    scene.until(() => hidden?.state === 'Connected');
+    for (const size of [0, 4, 5]) hidden!.send(new Uint8Array(size));
+    scene.run(SECOND);
+    expect(bob.messages.droppedCount).to.equal(2);
+    expect(bob.texts).to.deep.equal(['with a channel', '']);
+    expect(bob.closed).to.have.length(0);
   });
 
   it('can be read in a loop over a channel, until the end', async () => {

@@ -186,6 +186,34 @@ describe('a session', () => {
     expect(risen.texts).to.deep.equal(['welcome back']);
   });
 
+  it('is found by a peer that was restarted, after two seconds in which the old one did not answer', () => {
+    const { scene, alice, bob } = acquainted();
+    scene.run(4 * SECOND);
+    const risen = scene.restart(bob);
+    risen.messages.sendMessageToUser('str:alice', 'here I am again');
+    scene.until(() => alice.received.length === 1, 4 * SECOND);
+    expect(alice.closed.map(({ info }) => info.endReason)).to.deep.equal([5010]);
+    expect([...alice.failed, ...risen.failed]).to.have.length(0);
+    alice.messages.sendMessageToUser('str:bob', 'so you are');
+    scene.until(() => risen.received.length === 1);
+    expect(risen.requests).to.have.length(0);
+  });
+
+  it('does not give way to somebody who only calls with the name of a peer that answers', () => {
+    const { scene, alice, bob } = acquainted();
+    const { signaling } = scene;
+    // Bob's signals arrive at the impostor from now on, but Bob is still there.
+    const impostor = scene.join('mallory', { name: 'str:bob' });
+    impostor.messages.sendMessageToUser('str:alice', 'I am bob');
+    scene.run(9 * SECOND);
+    expect(signaling.sentSignals).to.be.greaterThan(10);
+    expect([...alice.closed, ...bob.closed]).to.have.length(0);
+    alice.messages.sendMessageToUser('str:bob', 'are you?');
+    scene.until(() => bob.received.length === 2);
+    scene.until(() => impostor.failed.length === 1);
+    expect(alice.texts).to.deep.equal([]);
+  });
+
   it('with very many peers is one each', () => {
     const scene = new MessengerScene(SEED);
     const server = scene.join('server');

@@ -19,6 +19,8 @@ const SECOND = 1_000 * MS;
 
 export interface MessengerOptions extends MessagesOptions {
   readonly config?: ConfigOptions;
+  /** Default: that of the host. */
+  readonly name?: string;
   /** Whether requests are accepted as they come. Default: true. */
   readonly accepts?: boolean;
   /** Whether messages are taken as they come. Default: true. */
@@ -35,9 +37,9 @@ export class Messenger {
   readonly closed: SessionEnd[] = [];
 
   constructor(scene: MessengerScene, host: SimulatedHost, options: MessengerOptions) {
-    const { config = {}, accepts = true, reads = true, ...messagesOptions } = options;
+    const { config = {}, name, accepts = true, reads = true, ...messagesOptions } = options;
     const { platform } = host;
-    const identity = `str:${host.name}`;
+    const identity = name ?? `str:${host.name}`;
     this.host = host;
     const signaling = scene.signaling.join(identity, platform);
     this.networking = new Networking({ platform, identity, signaling, config });

@@ -171,7 +171,7 @@ export class Connection {
     return true;
   }
 
-  /** The peer has begun anew from the same address: this connection is over and says nothing more. */
+  /** The peer has begun anew, from the same address or under the same name: this connection is over and says nothing more. */
   supersede(nowUs: number): void {
     this.#peerEnded(Ends.superseded, nowUs);
     this.#notice.mute();

@@ -72,7 +72,7 @@ export const Ends = {
   unknownToPeer: { reason: EndReason.Misc_PeerSentNoConnection, debug: 'The peer does not know this connection' },
   superseded: {
     reason: EndReason.Misc_PeerSentNoConnection,
-    debug: 'The peer started a new connection from the same address',
+    debug: 'The peer has forgotten it, and started a new one',
   },
   noCertificate: {
     reason: EndReason.Misc_InternalError,

@@ -48,6 +48,8 @@ export class P2pLink implements Handshake {
   readonly #early: IceNews[] = [];
   readonly #replies = new Fifo<Signal>();
   #finalReport: RouteReport | undefined;
+  /** The peer called again then, and was asked whether it still knows this connection; `NEVER` if it did not. */
+  doubtedAtUs = NEVER;
   /** As an application asked: `connect` on both sides becomes one connection. */
   readonly isSymmetric: boolean;
 

@@ -4,7 +4,7 @@
 import { IpAddress } from '../base/address.ts';
 import { NetworkingError } from '../base/errors.ts';
 import { Identity } from '../base/identity.ts';
-import { NEVER } from '../base/time.ts';
+import { NEVER, US_PER_SECOND } from '../base/time.ts';
 import type { Expectation, VerifyFailure } from '../certs/verify.ts';
 import { ConfigScope } from '../config/scope.ts';
 import { Connection } from '../connection/connection.ts';
@@ -24,6 +24,8 @@ import type { DatagramTarget, Door, Member } from './member.ts';
 
 /** GNS's ad-hoc messages live here. */
 export const MESSAGES_VIRTUAL_PORT = 0x7fff_ffff;
+/** A connection whose peer calls again and has not answered for so long gives way to the call. */
+const REPLACE_AFTER_SILENCE_US = 2 * US_PER_SECOND;
 /** Longer signals are dropped unread: an honest one has some hundred bytes. */
 const MAX_SIGNAL_BYTES = 65_536;
 
@@ -218,7 +220,7 @@ export class Rendezvous implements DatagramTarget {
         match.connection.act(match.connection.link!.yieldTo(caller, nowUs), nowUs);
         return this.#hand(match, signal, nowUs);
       }
-      return TAKEN;
+      if (!this.#isForsaken(match, nowUs)) return TAKEN;
     }
     if (this.#endpoint.isFull) return this.#reject(caller, this.#endpoint.env.random.u32() | 1, FULL);
     const config = new ConfigScope('connection', door?.config ?? this.#endpoint.config);
@@ -230,6 +232,7 @@ export class Rendezvous implements DatagramTarget {
       return this.#reject(caller, id, { reason: talk.reason, debug: talk.detail });
     }
     if ('reason' in talk) return this.#reject(caller, id, talk);
+    match?.connection.supersede(nowUs);
     const connection = new Connection(this.#endpoint.env, config, id, true, NOWHERE);
     const member = this.#begin(connection, talk, door, nowUs);
     this.#hand(member, signal, nowUs);
@@ -245,6 +248,21 @@ export class Rendezvous implements DatagramTarget {
     const remoteAddress = IpAddress.fromNet(NOWHERE.remote);
     const refusal = door.refusals.note({ kind, reason, detail, remoteIdentity, remoteAddress }, nowUs);
     if (refusal !== undefined) this.#endpoint.onRefused(door, refusal);
+  }
+
+  /**
+   * A peer that calls although there is a connection may have begun anew. It is asked on the connection at each such
+   * call, and the connection is given up when it has not answered for long enough.
+   */
+  #isForsaken(member: Member, nowUs: number): boolean {
+    const { connection } = member;
+    const link = connection.link!;
+    if (!FACTS[connection.state].carriesData) return false;
+    const isNewDoubt = link.doubtedAtUs === NEVER || connection.data.liveness.lastReceivedDataUs > link.doubtedAtUs;
+    if (isNewDoubt) link.doubtedAtUs = nowUs;
+    connection.data.probe();
+    this.#endpoint.touch(member);
+    return nowUs - link.doubtedAtUs >= REPLACE_AFTER_SILENCE_US;
   }
 
   /** Both sides asked. What already goes on is not disturbed. */
