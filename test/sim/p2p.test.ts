@@ -3,7 +3,14 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 
-import { type Connection, type IncomingConnection, type ListenSocket, Networking } from '../../src/index.ts';
+import {
+  type Connection,
+  type IncomingConnection,
+  type ListenSocket,
+  Networking,
+  type P2PSignalContext,
+  type P2PSignaling,
+} from '../../src/index.ts';
 import {
   LocalSignaling,
   nodeCrypto,
@@ -285,5 +292,67 @@ describe('a P2P connection', () => {
       { seed: SEED },
     );
     scene.runUntil(() => client.state === 'Connected');
+  });
+});
+
+describe('an application that decides about every signal', () => {
+  /** Alice calls; what she says is handed to bob's application, as it likes. */
+  function callBob(scene: Scene, context: P2PSignalContext): { client: Connection; released: () => number } {
+    let released = 0;
+    const toBob: P2PSignaling = {
+      send: (_to, signal) => {
+        scene.alice.platform.defer(() => scene.bob.receivedP2PCustomSignal(signal, context));
+        return true;
+      },
+      release: () => released++,
+    };
+    const client = scene.alice.openP2P('str:bob', 9, { signaling: toBob });
+    return { client, released: () => released };
+  }
+
+  function toAlice(scene: Scene): P2PSignaling {
+    const send = (_to: string, signal: Uint8Array) =>
+      scene.bob.platform.defer(() => scene.alice.receivedP2PCustomSignal(signal));
+    return { send };
+  }
+
+  it('takes callers without a listen socket, each with a signaling of its own that is released in the end', async () => {
+    const scene = new Scene();
+    const asked: string[] = [];
+    const { client, released } = callBob(scene, {
+      onConnectRequest: (incoming, virtualPort) => {
+        asked.push(`${incoming.remoteIdentity} ${virtualPort} ${incoming.hasListenSocket}`);
+        incoming.accept();
+        return toAlice(scene);
+      },
+    });
+    scene.runUntil(() => client.state === 'Connected');
+    expect(asked).to.deep.equal(['str:alice 9 false']);
+    expect(released()).to.equal(0);
+    await scene.network.settle(client.close(), 10 * SECOND);
+    scene.network.run(10 * SECOND);
+    expect(released()).to.equal(1);
+  });
+
+  it('rejects a caller with reason and text', () => {
+    const scene = new Scene();
+    const { client } = callBob(scene, {
+      onConnectRequest: (incoming) => {
+        incoming.reject({ reason: 1234, debug: 'not today' });
+        return undefined;
+      },
+      sendRejection: (to, signal) => toAlice(scene).send(`${to}`, signal),
+    });
+    scene.runUntil(() => client.state === 'ClosedByPeer', SECOND);
+    expect(client.info).to.include({ endReason: 1234, endDebug: 'not today' });
+    expect([...scene.bob.connections]).to.deep.equal([]);
+  });
+
+  it('ignores a caller, who hears nothing', () => {
+    const scene = new Scene();
+    const { client } = callBob(scene, { onConnectRequest: () => undefined });
+    scene.runUntil(() => client.state !== 'Connecting', 15 * SECOND);
+    expect(client.info.endReason).to.equal(5003);
+    expect([...scene.bob.connections]).to.deep.equal([]);
   });
 });
