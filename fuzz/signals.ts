@@ -1,5 +1,5 @@
-// Peers whose signaling is in the hands of somebody who reads, spoils, repeats and reorders signals, and mixes in those
-// of a third peer. What he does may end attempts to connect; it must never connect anybody with somebody else.
+// Peers whose signaling is in the hands of somebody who reads, spoils, repeats and reorders signals, mixes in those of a
+// third peer, and lets that one pass for another. What he does may end attempts to connect; it must never connect anybody with somebody else.
 
 import { invariant } from '../src/core/base/errors.ts';
 import type { SeededRandom } from '../src/core/base/random.ts';
@@ -16,6 +16,7 @@ const STAGE_STEPS = 600;
 const FORGED_PER_STEP = 20;
 const VIRTUAL_PORT = 7;
 const NAMES = ['str:alice', 'str:bob', 'str:mallory'] as const;
+const IMPOSTOR = 'str:mallory';
 type Name = (typeof NAMES)[number];
 
 const createdAt = new Date(0);
@@ -104,6 +105,8 @@ class Stage {
   readonly #random: SeededRandom;
   readonly #heard: Uint8Array[];
   carried = 0;
+  /** Whose name the impostor's signals bear, and whose signals the impostor gets, too. */
+  victim: Name | undefined;
 
   constructor(random: SeededRandom, heard: Uint8Array[]) {
     this.#random = random;
@@ -114,10 +117,13 @@ class Stage {
   }
 
   /** Some are lost, some come twice, and any may overtake. */
-  readonly carry = (_from: Name, to: Name, signal: Uint8Array): boolean => {
+  readonly carry = (from: Name, to: Name, signal: Uint8Array): boolean => {
     const random = this.#random;
-    this.#heard[random.below(256)] = signal;
-    for (const chance of [0.9, 0.1]) if (random.float() < chance) this.#deliver(to, signal);
+    const { victim } = this;
+    const shown = from === IMPOSTOR && victim !== undefined ? inTheNameOf(victim, signal) : signal;
+    this.#heard[random.below(256)] = shown;
+    for (const chance of [0.9, 0.1]) if (random.float() < chance) this.#deliver(to, shown);
+    if (to === victim && from !== IMPOSTOR) this.#deliver(IMPOSTOR, signal);
     return true;
   };
 
@@ -140,6 +146,10 @@ class Stage {
   }
 }
 
+function inTheNameOf(name: Name, signal: Uint8Array): Uint8Array {
+  return encodeSignal({ ...decodeSignal(signal)!, fromIdentity: name });
+}
+
 export class MeddledSignals implements LiveTarget {
   readonly name = 'meddled signals';
   packets = 0;
@@ -159,7 +169,9 @@ export class MeddledSignals implements LiveTarget {
     this.#stage ??= new Stage(this.#random, this.#heard);
     const stage = this.#stage;
     // Nobody can meet in a storm that never ends.
-    const isStorm = Math.floor(this.#steps / 100) % 2 === 1;
+    const phase = Math.floor(this.#steps / 100) % 3;
+    const isStorm = phase === 1;
+    stage.victim = phase === 2 ? NAMES[Math.floor(this.#steps / 300) % 2] : undefined;
     for (let left = isStorm ? FORGED_PER_STEP : 1; left > 0; left--) this.#forge(stage, isStorm);
     for (const peer of stage.peers.values()) peer.act(this.#random, stage.peers);
     stage.network.run(this.#random.below(20 * MS));
