@@ -176,7 +176,10 @@ export class P2pLink implements Handshake {
 
   // ---- ICE
 
-  /** Takes what ICE has to tell. The way that it has chosen now, if that is another one than before. */
+  /**
+   * Takes what ICE has to tell. The way that it has chosen now, if that is another one than before. One that was lost is
+   * kept until there is another: it may heal, and if not the connection times out as any other does.
+   */
   pollPath(nowUs: number): IceRoute | undefined {
     let chosen: IceRoute | undefined;
     for (let event = this.#agent?.pollEvent(); event !== undefined; event = this.#agent?.pollEvent()) {
