@@ -1,6 +1,7 @@
 // Sessions of ad-hoc messages in virtual time: how they begin, fail, close, idle out and begin anew. Spec: 08 §8.3 – §8.5.
 
 import { expect } from 'chai';
+import { decodeSignal, EMPTY_SIGNAL, encodeSignal } from '../../src/core/wire/signal.ts';
 import { acquainted, codeOf, MessengerScene, textOf } from '../support/messenger.ts';
 import { itSeeded, SEED } from '../support/seed.ts';
 
@@ -47,6 +48,34 @@ describe('a session', () => {
       expect(codeOf(() => peer.messages.sendMessageToUser(other, ''))).to.equal('ConnectFailed');
       expect(peer.messages.acceptSessionWithUser(other)).to.equal(false);
     }
+  });
+
+  it('of a caller that has gone before anybody was told fails, and leaves nothing behind', () => {
+    const scene = new MessengerScene(SEED);
+    const bob = scene.join('bob', { accepts: false });
+    const alice = scene.join('alice');
+    let accepted: boolean | undefined;
+    bob.messages.on('request', (request) => {
+      accepted = request.accept();
+    });
+    const { platform } = scene.network.host('spy');
+    const spy = scene.signaling.join('str:bob', platform);
+    spy.onSignal = (call) => {
+      spy.onSignal = undefined;
+      const { fromConnectionId } = decodeSignal(call)!;
+      const closed = { reason: 1001, debug: '' };
+      bob.networking.receivedP2PCustomSignal(call);
+      bob.networking.receivedP2PCustomSignal(
+        encodeSignal({ ...EMPTY_SIGNAL, closed, fromIdentity: 'str:alice', fromConnectionId }),
+      );
+    };
+    alice.messages.sendMessageToUser('str:bob', 'hello');
+    scene.run(SECOND);
+    expect(accepted).to.equal(false);
+    expect(bob.failed.map(({ info }) => info.endReason)).to.deep.equal([1001]);
+    void bob.messages.close();
+    scene.run(10 * SECOND);
+    expect(bob.host.openPorts).to.equal(0);
   });
 
   it('that failed begins anew with autoRestart', () => {

@@ -154,6 +154,7 @@ export class Sessions {
   /** False if there is nobody to accept. Accepting once more does no harm. */
   accept(identity: Identity, nowUs: number): boolean {
     const session = this.#find(identity);
+    if (session !== undefined) this.#notice(session, nowUs);
     if (session?.member === undefined) return false;
     const { connection } = session.member;
     if (connection.isIncoming && connection.state === 'Connecting') connection.accept(nowUs);
@@ -208,8 +209,8 @@ export class Sessions {
   /** Somebody called. */
   onIncoming(member: Member, nowUs: number): void {
     const { connection } = member;
-    // We may have called at the same time, and taken this for the answer.
-    if (this.#byMember.has(member) || connection.state !== 'Connecting') return;
+    // We may have sent something meanwhile, and found this waiting; or it is closed already.
+    if (this.#byMember.has(member) || !FACTS[connection.state].isVisible) return;
     const session = this.#findOrAdd(connection.identity!, nowUs);
     this.#notice(session, nowUs);
     if (session.member !== undefined) {
@@ -218,7 +219,8 @@ export class Sessions {
     }
     this.#attach(session, member);
     session.usedAtUs = nowUs;
-    this.#events.push({ kind: 'request', identity: session.identity });
+    const isAccepted = connection.state !== 'Connecting' && FACTS[connection.state].isActive;
+    if (!isAccepted) this.#events.push({ kind: 'request', identity: session.identity });
   }
 
   onStateChange(member: Member, { to }: StateChange, nowUs: number): void {
