@@ -16,6 +16,7 @@ import { describe, shortDescription } from './describe.ts';
 import type { Driver } from './driver.ts';
 import { type Diagnosis, explain } from './explain.ts';
 import { type LaneStream, LaneStreams } from './lane-stream.ts';
+import { nextOf } from './next-of.ts';
 import { type PeerCertificate, peerCertificate } from './peer-certificate.ts';
 import { checkLanes, outgoingOptions, payloadOf, refusalError, type SendOptions } from './sending.ts';
 import { type ConnectionStatus, connectionStatus } from './status.ts';
@@ -203,7 +204,7 @@ export class Connection
     while (this.bufferedBytes > this.#lowWaterBytes) {
       if (!FACTS[this.#core.state].isActive || !FACTS[this.#core.state].isVisible) break;
       this.#watchDrain();
-      await this.#nextOf('drain', 'state');
+      await nextOf<ConnectionEvents>(this, 'drain', 'state');
     }
     if (FACTS[this.#core.state].isActive && FACTS[this.#core.state].isVisible) return;
     throw new NetworkingError('NoConnection', 'cannot wait for room in the send buffer: the connection has ended');
@@ -326,21 +327,11 @@ export class Connection
         const message = this.receiveNext();
         if (message !== undefined) yield message;
         else if (!FACTS[this.#core.state].isActive || !FACTS[this.#core.state].isVisible) return;
-        else await this.#nextOf('readable', 'state');
+        else await nextOf<ConnectionEvents>(this, 'readable', 'state');
       }
     } finally {
       await this.close({ linger: true });
     }
-  }
-
-  #nextOf(...events: ('drain' | 'readable' | 'state')[]): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        for (const event of events) this.off(event, done);
-        resolve();
-      };
-      for (const event of events) this.on(event, done);
-    });
   }
 
   /** Closes with linger. */

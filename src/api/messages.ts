@@ -17,6 +17,7 @@ import { CHANNEL_HEADER_BYTES } from '../core/wire/channel-header.ts';
 import { identityOf } from './connect.ts';
 import type { CloseOptions, Connection } from './connection.ts';
 import type { Driver } from './driver.ts';
+import { nextOf } from './next-of.ts';
 import type { P2P } from './p2p.ts';
 import { outgoingOptions, payloadOf, refusalError } from './sending.ts';
 import { type ConnectionStatus, connectionStatus } from './status.ts';
@@ -219,20 +220,8 @@ export class Messages extends EventEmitter<MessagesEvents> implements AsyncDispo
       const message = this.#receive(channel);
       if (message !== undefined) yield message;
       else if (this.#isClosed) return;
-      else await this.#nextNews();
+      else await nextOf<MessagesEvents>(this, 'readable', 'close');
     }
-  }
-
-  #nextNews(): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        this.off('readable', done);
-        this.off('close', done);
-        resolve();
-      };
-      this.on('readable', done);
-      this.on('close', done);
-    });
   }
 
   /** Consents to a session that a peer asks for; counts as use of any other. False if there is none, or no connection. */

@@ -9,6 +9,7 @@ import type { Member } from '../core/endpoint/member.ts';
 import { MessageGroup } from '../core/endpoint/message-group.ts';
 import type { Connection } from './connection.ts';
 import type { Driver } from './driver.ts';
+import { nextOf } from './next-of.ts';
 
 /** A message, and the connection that it came through. */
 export interface GroupMessage {
@@ -143,20 +144,8 @@ export class PollGroup extends EventEmitter<PollGroupEvents> implements AsyncIte
     while (!this.#isClosed) {
       const received = this.#receive();
       if (received !== undefined) yield received;
-      else await this.#somethingNew();
+      else await nextOf<PollGroupEvents>(this, 'readable', 'close');
     }
-  }
-
-  #somethingNew(): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        this.off('readable', done);
-        this.off('close', done);
-        resolve();
-      };
-      this.on('readable', done);
-      this.on('close', done);
-    });
   }
 
   /** Lets go of all connections; they keep their unread messages. */
