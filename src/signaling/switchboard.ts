@@ -1,8 +1,10 @@
 // The inside of a signaling server: who is here, who is in which room, and whom a message is for. Several servers become
 // one over a backplane. No I/O of its own: sockets are above, the backplane beside.
 
+import { Allowance } from '../core/base/allowance.ts';
 import { NetworkingError } from '../core/base/errors.ts';
 import { Identity } from '../core/base/identity.ts';
+import { US_PER_MS } from '../core/base/time.ts';
 import { MAX_SIGNAL_BYTES } from './signaling.ts';
 
 /** What a server tells a client. */
@@ -49,9 +51,8 @@ const SIGNALS_PER_SEC = 50;
 interface Attendance {
   readonly client: Client;
   code: string | undefined;
-  /** Signals that it may still send, as of `sinceMs`. */
-  allowance: number;
-  sinceMs: number;
+  /** To send signals. */
+  readonly allowance: Allowance;
   readonly unsubscribe: () => void;
 }
 
@@ -115,8 +116,8 @@ export class Switchboard {
     this.#publish(subject, { kind: 'taken', server: this.#name });
     const unsubscribe =
       this.#backplane?.subscribe(subject, (text) => this.#onPersonal(identity, parse(text))) ?? (() => {});
-    const sinceMs = Date.now();
-    this.#attendances.set(identity, { client, code: undefined, allowance: SIGNAL_BURST, sinceMs, unsubscribe });
+    const allowance = new Allowance(SIGNALS_PER_SEC, SIGNAL_BURST);
+    this.#attendances.set(identity, { client, code: undefined, allowance, unsubscribe });
   }
 
   leave(client: Client): void {
@@ -130,7 +131,11 @@ export class Switchboard {
   /** Passes a signal on, to whichever server the recipient is on. */
   send(from: Client, to: string, signal: Uint8Array): void {
     const attendance = this.#attendances.get(from.identity);
-    if (attendance?.client !== from || signal.length > MAX_SIGNAL_BYTES || !mayTalk(attendance)) {
+    if (
+      attendance?.client !== from ||
+      signal.length > MAX_SIGNAL_BYTES ||
+      !attendance.allowance.take(Date.now() * US_PER_MS)
+    ) {
       this.droppedSignals++;
       return;
     }
@@ -304,7 +309,7 @@ export class Switchboard {
 }
 
 /** A code as people write it: in any case, with blanks or hyphens. */
-function readCode(text: string): string | undefined {
+export function readCode(text: string): string | undefined {
   const code = text.replace(/[\s-]/g, '').toUpperCase();
   return code.length === CODE_LENGTH && [...code].every((letter) => CODE_ALPHABET.includes(letter)) ? code : undefined;
 }
@@ -322,14 +327,4 @@ function parse(text: string): BackplaneMessage | undefined {
   } catch {
     return undefined;
   }
-}
-
-function mayTalk(attendance: Attendance): boolean {
-  const nowMs = Date.now();
-  const earned = ((nowMs - attendance.sinceMs) * SIGNALS_PER_SEC) / 1_000;
-  attendance.allowance = Math.min(SIGNAL_BURST, attendance.allowance + earned);
-  attendance.sinceMs = nowMs;
-  if (attendance.allowance < 1) return false;
-  attendance.allowance--;
-  return true;
 }

@@ -10,7 +10,7 @@ import { addAuthorities } from '../core/certs/issue.ts';
 import { TrustStore } from '../core/certs/trust-store.ts';
 import { nodeCrypto } from '../node/crypto.ts';
 import { check, newChallenge } from './credentials.ts';
-import { type Backplane, type Client, type Notice, Switchboard } from './switchboard.ts';
+import { type Backplane, type Client, type Notice, readCode, Switchboard } from './switchboard.ts';
 import { listening } from './trivial.ts';
 import {
   type ClientMessage,
@@ -209,7 +209,7 @@ class Guest implements Client {
   async #join(about: number, code: string, isReturn: boolean): Promise<void> {
     try {
       const members = await this.#switchboard.joinRoom(this, code, isReturn);
-      this.#tell({ kind: 'room', about, code: code.replace(/[\s-]/g, '').toUpperCase(), members });
+      this.#tell({ kind: 'room', about, code: readCode(code)!, members });
     } catch (error) {
       if (!(error instanceof NetworkingError)) throw error;
       this.#tell({ kind: 'failed', about, why: error.message });
