@@ -260,7 +260,7 @@ export class LyingPeer implements LiveTarget {
   #connect(): Connection {
     const path = { port: NOBODY, remote: CLIENT_ADDRESS };
     const connection = new Connection(this.#env, this.#config, 0x0101_0101, true, path);
-    const ciphers = { sealer: nullCipher(), opener: nullCipher(), isEncrypted: false };
+    const ciphers = { sealer: nullCipher(), opener: nullCipher(), isEncrypted: false, peerDatagramBytes: 8192 };
     const session = { remoteId: PEER_ID, identity: Identity.string('liar'), isAuthenticated: false, ciphers };
     connection.establish({ ...session, protocolVersion: PROTOCOL_VERSION }, this.#nowUs);
     this.#nextNumber = 2;

@@ -28,6 +28,8 @@ export interface ConnectionStatus {
   readonly inBytesPerSec: number;
   /** What the connection allows itself to send. */
   readonly sendRateBytesPerSec: number;
+  /** How large datagrams to the peer are now at most: `mtuPacketSize`, or more where the peer and the path take it. */
+  readonly mtuBytes: number;
   /** Queued and not yet sent; reliable: what was lost and must be sent again included. */
   readonly pendingUnreliableBytes: number;
   readonly pendingReliableBytes: number;
@@ -81,6 +83,7 @@ export function statusOf(connection: Connection, nowUs: number): ConnectionStatu
     inPacketsPerSec: stats.received.packetsPerSec,
     inBytesPerSec: stats.received.bytesPerSec,
     sendRateBytesPerSec,
+    mtuBytes: data.mtuBytes,
     pendingUnreliableBytes,
     pendingReliableBytes,
     sentUnackedReliableBytes: sum(lanes, (lane) => lane.sentUnackedReliableBytes),

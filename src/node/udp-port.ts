@@ -1,7 +1,7 @@
 // One UDP socket of the machine. Spec: "Socket model" (1.1), "Sizes" (1.12).
 // HOT PATH
 import dgram from 'node:dgram';
-import { copyBytes } from '../core/base/bytes.ts';
+import { EMPTY_BYTES } from '../core/base/bytes.ts';
 import { NetworkingError } from '../core/base/errors.ts';
 import type { DatagramSink, NetAddress, UdpPort, UdpPortOptions } from '../core/platform.ts';
 
@@ -19,12 +19,16 @@ export function openUdpPort(options: UdpPortOptions, sink: DatagramSink, nowUs: 
   throw new NetworkingError('BindFailed', `cannot open UDP port ${port} on ${address}: ${reason}`, { cause: socket });
 }
 
-// GNS receives into a buffer of this size, so nothing longer is ever sent.
-const MAX_DATAGRAM_BYTES = 2324;
+// The least that a buffer has room for: more than what goes over most networks.
+const SMALL_DATAGRAM_BYTES = 1500;
+const LARGE_DATAGRAM_BYTES = 8_192;
+const MAX_DATAGRAM_BYTES = 65_507;
 // What waits here is late already; beyond this the network gains nothing from more.
 const MAX_QUEUED_DATAGRAMS = 256;
 /** So many go to the system in a row. A receiver on the same machine wakes up once for all of them. */
 const BATCH_DATAGRAMS = 32;
+/** Of larger ones fewer: its buffer may be small. */
+const BATCH_BYTES = BATCH_DATAGRAMS * 1300;
 const MAX_PORT = 0xffff;
 const IPV4_MAPPED = '::ffff:';
 
@@ -37,6 +41,10 @@ export class NodeUdpPort implements UdpPort {
   /** Written in this turn of the event loop, not handed to the system yet: the first `#batched` of these. */
   readonly #batch: OutgoingDatagram[] = [];
   #batched = 0;
+  #batchedBytes = 0;
+  /** Where the last datagram lay, and the part that was used: in bulk the same again, and a view is not free. */
+  #source: Uint8Array = EMPTY_BYTES;
+  #sourceView: Uint8Array = EMPTY_BYTES;
   /** Where the last datagram went, and how this socket writes that. */
   #lastAddress = '';
   #lastReachable = '';
@@ -64,14 +72,19 @@ export class NodeUdpPort implements UdpPort {
     if (!isSendable || this.#socket.getSendQueueCount() >= MAX_QUEUED_DATAGRAMS) return false;
     if (this.#batched === 0) process.nextTick(this.#flush);
     if (this.#batched === this.#batch.length) this.#batch.push(new OutgoingDatagram());
-    this.#batch[this.#batched++]!.set(bytes, length, to.port, this.#lastReachable);
-    if (this.#batched === BATCH_DATAGRAMS) this.#flush();
+    if (bytes !== this.#source || length !== this.#sourceView.length) {
+      this.#source = bytes;
+      this.#sourceView = bytes.subarray(0, length);
+    }
+    this.#batch[this.#batched++]!.set(this.#sourceView, to.port, this.#lastReachable);
+    this.#batchedBytes += length;
+    if (this.#batched === BATCH_DATAGRAMS || this.#batchedBytes >= BATCH_BYTES) this.#flush();
     return true;
   }
 
   readonly #flush = (): void => {
     const count = this.#batched;
-    this.#batched = 0;
+    this.#batched = this.#batchedBytes = 0;
     if (!this.#isOpen) return;
     for (let i = 0; i < count; i++) {
       const { datagram, port, address } = this.#batch[i]!;
@@ -104,16 +117,17 @@ export class NodeUdpPort implements UdpPort {
 
 /** One datagram and where it goes; reused. */
 class OutgoingDatagram {
-  readonly #buffer = Buffer.allocUnsafeSlow(MAX_DATAGRAM_BYTES);
+  #buffer = Buffer.allocUnsafeSlow(SMALL_DATAGRAM_BYTES);
   datagram = this.#buffer;
   port = 0;
   address = '';
 
-  set(bytes: Uint8Array, length: number, port: number, address: string): void {
-    // In bulk most datagrams are of the same length. A new view each time would cost more than to copy too much.
+  set(bytes: Uint8Array, port: number, address: string): void {
+    const { length } = bytes;
+    if (length > this.#buffer.length)
+      this.#buffer = Buffer.allocUnsafeSlow(LARGE_DATAGRAM_BYTES < length ? MAX_DATAGRAM_BYTES : LARGE_DATAGRAM_BYTES);
     if (length !== this.datagram.length) this.datagram = this.#buffer.subarray(0, length);
-    if (bytes.length <= MAX_DATAGRAM_BYTES) this.#buffer.set(bytes);
-    else copyBytes(this.#buffer, 0, bytes, 0, length);
+    this.#buffer.set(bytes);
     this.port = port;
     this.address = address;
   }

@@ -154,11 +154,11 @@ describe('AckTracker against a set', () => {
     const tracker = new AckTracker();
     for (let number = 2; number <= 64; number++) {
       tracker.onPacket(number, 1_000);
-      tracker.onReliable(1_000);
+      tracker.onReliable(100, 1_000);
     }
     expect(tracker.nextDueUs()).to.equal(1_000 + MAX_ACK_DELAY_US);
     tracker.onPacket(66, 1_500);
-    tracker.onReliable(1_500);
+    tracker.onReliable(100, 1_500);
     expect(tracker.nextDueUs()).to.be.at.most(1_500);
     expect(writeAck(tracker, 1_500, AMPLE_BYTES)).to.deep.equal({ latest: 64, missing: new Set() });
     expect(tracker.nextDueUs()).to.equal(1_500 + NACK_DELAY_US);

@@ -16,6 +16,7 @@ const RUN = { numRuns: 15, seed: SEED };
 const FIRST_NUMBER = 2;
 const MAX_SEGMENT_BYTES = 1192;
 const FULL_PACKET_BYTES = 1232;
+const LARGE_PACKET_BYTES = 8140;
 const STEP_US = 4_000;
 
 interface Message {
@@ -124,7 +125,7 @@ class Link {
   readonly sent: Message[] = [];
   nowUs = 1_000_000;
   readonly #random: SeededRandom;
-  readonly #writer = new FrameWriter(new Uint8Array(1500));
+  readonly #writer = new FrameWriter(new Uint8Array(LARGE_PACKET_BYTES));
   /** Acks under way, and when they arrive. */
   readonly #acks: { readonly atUs: number; readonly latest: number; readonly blocks: AckBlocks }[] = [];
   #enqueuedReliableBytes = 0;
@@ -163,9 +164,11 @@ class Link {
     const writer = this.#writer;
     const record = sender.flight.packets.add(this.nowUs);
     writer.begin();
-    const space = this.#random.below(3) === 0 ? 60 + this.#random.below(200) : FULL_PACKET_BYTES;
+    const isLarge = this.#random.below(4) === 0;
+    const fullBytes = isLarge ? LARGE_PACKET_BYTES : FULL_PACKET_BYTES;
+    const space = this.#random.below(3) === 0 ? 60 + this.#random.below(200) : fullBytes;
     const streamBytesBefore = this.#streamBytes;
-    const planned = sender.plan(space, MAX_SEGMENT_BYTES, this.nowUs, this.#random.below(2_000));
+    const planned = sender.plan(space, MAX_SEGMENT_BYTES, isLarge, this.nowUs, this.#random.below(2_000));
     if (planned > space) expect.fail(`${planned} bytes are planned for a room of ${space}`);
     if (planned > 0) sender.write(writer, record);
     if (writer.pos !== planned) expect.fail(`${planned} bytes were planned, ${writer.pos} written`);

@@ -56,7 +56,8 @@ class Replay {
   run(): void {
     const { packets } = this.#recording;
     const [out, into] = this.#sends === 'c2s' ? (['c2s', 's2c'] as const) : (['s2c', 'c2s'] as const);
-    this.#path.start(this.#cipher(out), this.#cipher(into), PEER_VERSION, START_US);
+    const ciphers = { sealer: this.#cipher(out), opener: this.#cipher(into), isEncrypted: true, peerDatagramBytes: 0 };
+    this.#path.start(ciphers, PEER_VERSION, START_US);
     const events = packets.flatMap((packet) =>
       packet.direction === this.#sends
         ? [{ atUs: packet.sentAtUs, packet, isSent: true }]

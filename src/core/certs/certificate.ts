@@ -6,6 +6,7 @@ import type { CryptoProvider, ExchangeKey, SigningKey } from '../platform.ts';
 import {
   type Certificate,
   Cipher,
+  type CryptInfo,
   decodeCertificate,
   encodeCertificate,
   encodeCryptInfo,
@@ -125,7 +126,7 @@ export function keyId(crypto: CryptoProvider, publicKey: Uint8Array): bigint {
 export function makeCryptInfo(
   certificateKey: SigningKey,
   exchangeKey: ExchangeKey,
-  parameters: { readonly nonce: bigint; readonly protocolVersion: number; readonly ciphers: readonly Cipher[] },
+  parameters: Omit<CryptInfo, 'keyType' | 'key'>,
 ): SignedCryptInfo {
   const info = encodeCryptInfo({ keyType: KEY_TYPE, key: exchangeKey.publicKey, ...parameters });
   return { info, signature: certificateKey.sign(info) };

@@ -253,6 +253,10 @@ export const CONFIG_VALUES = {
     number: 10_002, type: 'int32', scope: 'connection', default: 1, min: 0, max: 1, unit: 'switch',
     gnsName: 'IP_FollowAddressChange', description: 'Of ours: a client with a new address stays connected: 1 yes, 0 no.',
   },
+  mtuDiscoveryMax: {
+    number: 10_003, type: 'int32', scope: 'connection', default: 0, min: 0, max: 8192, unit: 'bytes',
+    gnsName: 'MTU_DiscoveryMax', description: 'Of ours, between ours: how large datagrams are tried; 0: by the path.',
+  },
 } as const satisfies Record<string, ConfigValueInfo>;
 
 export type ConfigName = keyof typeof CONFIG_VALUES;

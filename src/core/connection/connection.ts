@@ -355,7 +355,7 @@ export class Connection {
   establish(session: Session, nowUs: number, reply?: ControlPacket): void {
     if (reply !== undefined) this.#outbox.push(reply);
     this.#session = session;
-    this.data.start(session.ciphers.sealer, session.ciphers.opener, session.protocolVersion, nowUs);
+    this.data.start(session.ciphers, session.protocolVersion, nowUs);
     // Signals tell who the peer is, but not that it can be reached.
     this.data.delivery.isHeld = this.link !== undefined;
     if (this.link !== undefined) this.data.liveness.keepaliveUs = P2P_KEEPALIVE_US;

@@ -9,11 +9,13 @@ import type { PacketCipher } from '../crypto/packet-cipher.ts';
 import { Delivery } from '../delivery/delivery.ts';
 import { NO_SAMPLE } from '../delivery/in-flight.ts';
 import type { LaneOptions } from '../delivery/lane-scheduler.ts';
+import { probeTimeoutUs } from '../delivery/path-mtu.ts';
 import { LinkStats } from '../stats/link-stats.ts';
 import {
   DataHeader,
   MAX_DATAGRAM_BYTES,
   MAX_GAP_US,
+  MAX_LARGE_DATAGRAM_BYTES,
   MAX_PLAINTEXT_BYTES,
   MTU_TO_CHUNK_BYTES,
   writeDataHeader,
@@ -22,6 +24,7 @@ import { FrameWriter } from '../wire/frame-writer.ts';
 import { Outcome } from '../wire/frames.ts';
 import { decodeStatsBlob, encodeStatsBlob, StatsFlag } from '../wire/stats-messages.ts';
 import { type End, EndReason } from './end-reason.ts';
+import type { SessionCiphers } from './key-exchange.ts';
 import { Liveness } from './liveness.ts';
 import { RateWatch } from './rate-watch.ts';
 import { type DataPathSettings, dataPathSettings } from './settings.ts';
@@ -31,11 +34,14 @@ const MAX_FORWARD_JUMP = 0x4000;
 const REPLY_DELAY_US = 50_000;
 /** So many packets go out in one turn; then the rest of the process gets its chance. */
 const MAX_BURST_PACKETS = 128;
+const MAX_BURST_BYTES = MAX_BURST_PACKETS * MAX_DATAGRAM_BYTES;
 const BURST_PAUSE_US = 500;
 /** Spec: 03 §3.11 "Rate". */
 const INITIAL_WINDOW_BYTES = 4380;
 const MAX_RATE_BYTES_PER_SEC = 100 * 1024 * 1024;
 const MIN_RATE_BYTES_PER_SEC = 1024;
+/** A small message waits no longer than this for a large packet before it, where the rate is what holds things up. */
+const MAX_LARGE_PACKET_US = 1_000;
 /** Beyond a blob of this size the payload shrinks. */
 const FREE_BLOB_BYTES = 45;
 const GAP_FIELD_BYTES = 2;
@@ -49,7 +55,7 @@ const GAP_FIELD_VERSION = 12;
 // Working space for the packet at hand, used within one call: shared, since an idle connection has no use for it.
 const READER = new ByteReader();
 const HEADER = new DataHeader();
-const PAYLOAD = new Uint8Array(MAX_DATAGRAM_BYTES);
+const PAYLOAD = new Uint8Array(MAX_LARGE_DATAGRAM_BYTES);
 const WRITER = new FrameWriter(PAYLOAD);
 const BLOB = new Uint8Array(512);
 
@@ -68,6 +74,10 @@ export class DataPath {
   #peerVersion = 0;
   /** What is used of the configured size: smaller packets must wait until larger segments have arrived. */
   #mtuBytes = 0;
+  /** The largest datagram that the peer takes. */
+  #peerDatagramBytes = 0;
+  /** The path never leaves this machine. */
+  #isPathLocal = false;
   /** Packets with our id that were not the peer's, or were damaged. */
   forgedPackets = 0;
   /** The peer has sent something that is genuine. */
@@ -78,6 +88,7 @@ export class DataPath {
   #lastSentDataUs = 0;
   #burstAtUs = 0;
   #burstPackets = 0;
+  #burstBytes = 0;
 
   constructor(config: ConfigScope) {
     this.#config = config;
@@ -87,11 +98,12 @@ export class DataPath {
   }
 
   /** Keys are there. */
-  start(sealer: PacketCipher, opener: PacketCipher, peerVersion: number, nowUs: number): void {
+  start(ciphers: SessionCiphers, peerVersion: number, nowUs: number): void {
     const firstNumber = peerVersion >= HANDSHAKE_IS_PACKET_VERSION ? 2 : 1;
     this.#peerVersion = peerVersion;
-    this.#sealer = sealer;
-    this.#opener = opener;
+    this.#sealer = ciphers.sealer;
+    this.#opener = ciphers.opener;
+    this.#peerDatagramBytes = Math.min(ciphers.peerDatagramBytes, MAX_LARGE_DATAGRAM_BYTES);
     this.stats.window.start(firstNumber - 1);
     this.stats.start(nowUs);
     this.exchange.start(nowUs, this.stats.sent.packets, this.stats.received.packets);
@@ -119,11 +131,38 @@ export class DataPath {
     if (this.#sealer === undefined) return;
     if (this.#mtuBytes === 0 || this.settings.mtuBytes > this.#mtuBytes) this.#setMtu(this.#sealer);
     this.#clampRate(this.delivery.bucket.rateBytesPerSec);
+    const { mtu, nextPacketNumber } = this.delivery;
+    if (mtu.limitBytes !== this.#mtuLimitBytes) mtu.begin(this.#mtuLimitBytes, nextPacketNumber);
+  }
+
+  /** Packets go another way from now on. */
+  onNewPath(isLocal: boolean): void {
+    this.#isPathLocal = isLocal;
+    this.delivery.mtu.begin(this.#mtuLimitBytes, this.delivery.nextPacketNumber);
+  }
+
+  /** How large datagrams may be tried. Who wants packets smaller than GNS's gets them. */
+  get #mtuLimitBytes(): number {
+    const { mtuBytes, mtuDiscoveryMaxBytes: maxBytes } = this.settings;
+    if (mtuBytes < MAX_DATAGRAM_BYTES) return 0;
+    return Math.min(maxBytes === 0 && this.#isPathLocal ? MAX_LARGE_DATAGRAM_BYTES : maxBytes, this.#peerDatagramBytes);
+  }
+
+  /** How large a datagram may be. */
+  get mtuBytes(): number {
+    return Math.max(this.#mtuBytes, this.delivery.mtu.currentBytes) || this.settings.mtuBytes;
+  }
+
+  /** Of the next packet. */
+  get #datagramBytes(): number {
+    const { mtu, bucket } = this.delivery;
+    if (mtu.currentBytes === 0) return this.#mtuBytes;
+    return Math.max(this.#mtuBytes, Math.min(mtu.currentBytes, (bucket.rateBytesPerSec * MAX_LARGE_PACKET_US) / 1e6));
   }
 
   #setMtu(sealer: PacketCipher): void {
     this.#mtuBytes = this.settings.mtuBytes;
-    this.delivery.fullPacketBytes = this.#mtuBytes - MTU_TO_CHUNK_BYTES - sealer.overheadBytes;
+    this.delivery.fullPacketBytes = chunkBytes(this.#mtuBytes, 0) - sealer.overheadBytes;
   }
 
   #setRate(): void {
@@ -169,12 +208,15 @@ export class DataPath {
     const number = window.expand(header.wireNumber);
     this.stats.sequencedReceived++;
     if (window.check(number) !== 'new') return undefined;
-    const payload = this.#opener!.open(number, bytes, header.chunkStart, length);
+    // GNS decrypts into a buffer of this size, and drops what does not fit. A peer of ours was told otherwise.
+    const opener = this.#opener!;
+    const maxBytes = this.#peerDatagramBytes > 0 ? MAX_LARGE_DATAGRAM_BYTES : MAX_PLAINTEXT_BYTES;
+    if (length - header.chunkStart - opener.overheadBytes > maxBytes) return undefined;
+    const payload = opener.open(number, bytes, header.chunkStart, length);
     if (payload === undefined) {
       this.forgedPackets++;
       return undefined;
     }
-    if (payload.length > MAX_PLAINTEXT_BYTES) return undefined;
     this.liveness.onReceived(nowUs);
     this.liveness.lastReceivedDataUs = nowUs;
     this.hasHeardPeer = true;
@@ -257,8 +299,8 @@ export class DataPath {
       this.liveness.packetDueUs(),
       this.exchange.dueUs(),
     );
-    const isBurstOver = this.#burstPackets >= MAX_BURST_PACKETS && nowUs < this.#burstAtUs + BURST_PAUSE_US;
-    return isBurstOver ? Math.max(due, this.#burstAtUs + BURST_PAUSE_US) : due;
+    const isBurst = this.#burstPackets >= MAX_BURST_PACKETS || this.#burstBytes >= MAX_BURST_BYTES;
+    return isBurst && nowUs < this.#burstAtUs + BURST_PAUSE_US ? Math.max(due, this.#burstAtUs + BURST_PAUSE_US) : due;
   }
 
   // ---- out
@@ -268,6 +310,8 @@ export class DataPath {
     this.settleStats(nowUs);
     if (this.#packetDueUs(nowUs) > nowUs) return 0;
     this.#countBurst(nowUs);
+    const probeBytes = this.#mtuProbeBytes(nowUs);
+    if (probeBytes > 0) return this.#tryLarge(probeBytes, out, recipient, nowUs);
     const { stats, settings } = this;
     const marks = this.exchange.ready(nowUs, stats.sent.packets, stats.received.packets);
     const wantedFlags = this.delivery.wantsAck ? StatsFlag.AckRequested : 0;
@@ -281,7 +325,7 @@ export class DataPath {
     const at = writeDataHeader(out, recipient, this.delivery.nextPacketNumber, BLOB, blobBytes, gapUs);
     const sealer = this.#sealer!;
     if (settings.mtuBytes < this.#mtuBytes && !this.delivery.hasUnackedSegments) this.#setMtu(sealer);
-    const space = Math.min(this.delivery.fullPacketBytes, this.#mtuBytes - at - sealer.overheadBytes);
+    const space = chunkBytes(this.#datagramBytes, at) - sealer.overheadBytes;
     const record = this.delivery.fillPacket(WRITER, space, nowUs);
     const length = at + sealer.seal(record.number, PAYLOAD, WRITER.pos, out, at);
     if (marks !== 0) {
@@ -292,19 +336,34 @@ export class DataPath {
     const worstPingMs = stats.roundTrip.worstMs;
     this.liveness.onFlagsSent(marks !== 0 ? flags | StatsFlag.AckRequested : flags, worstPingMs, nowUs);
     if (record.segments.length > 0) this.liveness.expectReply(true, worstPingMs, nowUs);
+    record.datagramBytes = length;
+    this.#burstBytes += length;
     this.delivery.bucket.spend(length);
     this.#isReplyDue = this.#isProbeDue = false;
     this.#lastSentDataUs = nowUs;
     return length;
   }
 
-  /** Writes a small packet that asks for an answer and carries nothing; returns its length. */
-  writeProbe(out: Uint8Array, recipient: number, nowUs: number): number {
+  /** Worth it only where there is more to send than fits into a packet. */
+  #mtuProbeBytes(nowUs: number): number {
+    const bytes = this.delivery.mtu.probeBytes(nowUs);
+    return bytes > 0 && this.delivery.pendingBytes > this.delivery.fullPacketBytes ? bytes : 0;
+  }
+
+  #tryLarge(bytes: number, out: Uint8Array, recipient: number, nowUs: number): number {
+    this.delivery.mtu.onProbeSent(nowUs, probeTimeoutUs(this.stats.roundTrip.smoothedMs));
+    return this.writeProbe(out, recipient, nowUs, bytes);
+  }
+
+  /** Writes a packet that asks for an answer and carries nothing, as small as can be or padded; returns its length. */
+  writeProbe(out: Uint8Array, recipient: number, nowUs: number, paddedBytes = 0): number {
     const flags = StatsFlag.AckRequested | StatsFlag.ReplyNow;
     const blobBytes = encodeStatsBlob({ flags, instantaneous: undefined, lifetime: undefined }, BLOB, 0);
     const at = writeDataHeader(out, recipient, this.delivery.nextPacketNumber, BLOB, blobBytes, -1);
-    const record = this.delivery.fillProbe(WRITER, nowUs);
-    const length = at + this.#sealer!.seal(record.number, PAYLOAD, WRITER.pos, out, at);
+    const sealer = this.#sealer!;
+    const record = this.delivery.fillProbe(WRITER, paddedBytes - at - sealer.overheadBytes, nowUs);
+    const length = at + sealer.seal(record.number, PAYLOAD, WRITER.pos, out, at);
+    record.datagramBytes = length;
     this.delivery.bucket.spend(length);
     this.#lastSentDataUs = nowUs;
     return length;
@@ -313,7 +372,7 @@ export class DataPath {
   #countBurst(nowUs: number): void {
     if (nowUs >= this.#burstAtUs + BURST_PAUSE_US) {
       this.#burstAtUs = nowUs;
-      this.#burstPackets = 0;
+      this.#burstPackets = this.#burstBytes = 0;
     }
     this.#burstPackets++;
   }
@@ -329,4 +388,9 @@ export class DataPath {
     const gapUs = nowUs - this.#lastSentDataUs;
     return this.#lastSentDataUs > 0 && gapUs <= MAX_GAP_US ? gapUs : -1;
   }
+}
+
+/** What is left of a datagram behind its header for payload and tag. Statistics may take a little before it costs. */
+function chunkBytes(datagramBytes: number, headerBytes: number): number {
+  return datagramBytes - Math.max(MTU_TO_CHUNK_BYTES, headerBytes);
 }

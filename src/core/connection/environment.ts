@@ -4,6 +4,7 @@ import type { Identity } from '../base/identity.ts';
 import type { LocalCertificate } from '../certs/certificate.ts';
 import type { TrustStore } from '../certs/trust-store.ts';
 import type { CryptoProvider, NetAddress, Random, SigningKey, UdpPort } from '../platform.ts';
+import { MAX_LARGE_DATAGRAM_BYTES } from '../wire/data-packet.ts';
 
 export const PROTOCOL_VERSION = 13;
 
@@ -43,9 +44,12 @@ export const NOWHERE: Path = {
   kind: 'none',
 };
 
+/** What a relay wants around a datagram. */
+const MAX_WRAP_BYTES = 64;
+
 /** Caller-owned, filled by `pollTransmit`; one for all, reused for every datagram. */
 export class TransmitSlot {
-  readonly bytes = new Uint8Array(1500);
+  readonly bytes = new Uint8Array(MAX_LARGE_DATAGRAM_BYTES + MAX_WRAP_BYTES);
   length = 0;
   path: Path | undefined;
 }

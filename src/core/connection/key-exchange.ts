@@ -25,6 +25,7 @@ import {
   type SignedCertificate,
   type SignedCryptInfo,
 } from '../wire/crypt-messages.ts';
+import { MAX_LARGE_DATAGRAM_BYTES } from '../wire/data-packet.ts';
 import { type IdentityFields, readIdentity, writeHandshakeIdentity } from '../wire/identity-fields.ts';
 import { type End, Ends } from './end-reason.ts';
 import { type Environment, PROTOCOL_VERSION } from './environment.ts';
@@ -34,6 +35,8 @@ export interface SessionCiphers {
   readonly sealer: PacketCipher;
   readonly opener: PacketCipher;
   readonly isEncrypted: boolean;
+  /** The largest datagram that the peer takes; 0 if it did not say, as GNS does not. */
+  readonly peerDatagramBytes: number;
 }
 
 /** How much a peer without a trusted certificate is welcome: IP_AllowWithoutAuth or its twin for this machine. */
@@ -150,8 +153,12 @@ export class KeyExchange {
   }
 
   #sign(ciphers: readonly Cipher[]): SignedCryptInfo {
-    const parameters = { nonce: this.#nonce, protocolVersion: PROTOCOL_VERSION, ciphers };
-    return makeCryptInfo(this.#local.key, this.#exchangeKey, parameters);
+    return makeCryptInfo(this.#local.key, this.#exchangeKey, {
+      nonce: this.#nonce,
+      protocolVersion: PROTOCOL_VERSION,
+      ciphers,
+      maxDatagramBytes: MAX_LARGE_DATAGRAM_BYTES,
+    });
   }
 
   /** Checks the peer's half. Costs signature checks: call it once, after all that is cheap. */
@@ -217,13 +224,16 @@ export class KeyExchange {
       clientInfo: client.info,
       serverInfo: server.info,
     });
-    if (chosen === Cipher.None) return { sealer: nullCipher(), opener: nullCipher(), isEncrypted: false };
+    const peerDatagramBytes = remote.maxDatagramBytes ?? 0;
+    if (chosen === Cipher.None)
+      return { sealer: nullCipher(), opener: nullCipher(), isEncrypted: false, peerDatagramBytes };
     const { clientToServer, serverToClient } = keys;
     const [out, into] = this.#isClient ? [clientToServer, serverToClient] : [serverToClient, clientToServer];
     return {
       sealer: gcmCipher(crypto.aead(out.key), out.iv),
       opener: gcmCipher(crypto.aead(into.key), into.iv),
       isEncrypted: true,
+      peerDatagramBytes,
     };
   }
 }

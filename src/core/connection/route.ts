@@ -40,6 +40,8 @@ interface Candidate {
 export class Route {
   #path: Path;
   #address: IpAddress;
+  /** Nothing went this way yet. */
+  #isNew = true;
   #candidate: Candidate | undefined;
   readonly #forgeries = new Allowance(FORGERIES_PER_SEC, FORGERIES_AT_ONCE);
 
@@ -60,6 +62,7 @@ export class Route {
   set(path: Path): void {
     this.#path = path;
     this.#address = addressOf(path);
+    this.#isNew = true;
     this.#candidate = undefined;
   }
 
@@ -130,6 +133,10 @@ export class Route {
 
   /** Fills `slot` with the next data packet that is due, for the peer or a candidate; else its length becomes 0. */
   transmit(data: DataPath, slot: TransmitSlot, recipient: number, nowUs: number): void {
+    if (this.#isNew) {
+      this.#isNew = false;
+      data.onNewPath(this.#path.kind === 'memory' || this.#address.isLoopback);
+    }
     const candidate = this.#candidate;
     if (candidate !== undefined && nowUs >= this.probeDueUs()) this.#probe(candidate, data, slot, recipient, nowUs);
     else slot.length = data.transmit(slot.bytes, recipient, nowUs);

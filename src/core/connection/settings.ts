@@ -8,6 +8,8 @@ import type { SendSettings } from '../delivery/sender.ts';
 export interface DataPathSettings extends SendSettings, ReceiveSettings {
   timeoutConnectedUs: number;
   mtuBytes: number;
+  /** 0: as the path is known to carry. */
+  mtuDiscoveryMaxBytes: number;
   sendRateMinBytesPerSec: number;
   sendRateMaxBytesPerSec: number;
   sendsGapField: boolean;
@@ -24,6 +26,7 @@ export function dataPathSettings(config: ConfigScope): DataPathSettings {
     recvMaxSegmentsPerPacket: config.get('recvMaxSegmentsPerPacket'),
     timeoutConnectedUs: config.get('timeoutConnected') * US_PER_MS,
     mtuBytes: config.get('mtuPacketSize'),
+    mtuDiscoveryMaxBytes: config.get('mtuDiscoveryMax'),
     sendRateMinBytesPerSec: config.get('sendRateMin'),
     sendRateMaxBytesPerSec: config.get('sendRateMax'),
     sendsGapField: config.get('sendTimeSincePreviousPacket') === 1,

@@ -23,8 +23,6 @@ export function nullCipher(): PacketCipher {
 }
 
 const TAG_BYTES = 16;
-// Spec, "Sizes": GNS decrypts into a buffer of this size, and drops what does not fit.
-const MAX_PLAIN_BYTES = 1300;
 const TWO_TO_32 = 0x1_0000_0000;
 /** Of the packet at hand; shared by all ciphers. */
 const NONCE = new Uint8Array(12);
@@ -50,7 +48,7 @@ class GcmCipher implements PacketCipher {
 
   open(packetNumber: number, bytes: Uint8Array, start: number, end: number): Uint8Array | undefined {
     const plainBytes = end - start - TAG_BYTES;
-    if (plainBytes < 0 || plainBytes > MAX_PLAIN_BYTES) return undefined;
+    if (plainBytes < 0) return undefined;
     this.#setNonce(packetNumber);
     return this.#aead.open(NONCE, bytes, start, end);
   }

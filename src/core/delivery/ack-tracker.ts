@@ -1,6 +1,7 @@
 // Which packets arrived and which are missing; what to tell the peer of it, and when. Spec: 03 §3.8.
 
 import { NEVER } from '../base/time.ts';
+import { MAX_DATAGRAM_BYTES } from '../wire/data-packet.ts';
 import { ACK_HEADER_BYTES, ackBlockBytes, type FrameWriter } from '../wire/frame-writer.ts';
 import { Outcome } from '../wire/frames.ts';
 
@@ -11,6 +12,8 @@ export const MAX_ACK_DELAY_US = 50_000;
  * what is lost. GNS waits in any case, and takes acks as they come.
  */
 const PACKETS_PER_ACK = 64;
+/** As many bytes as 64 packets to or from GNS have. */
+const BYTES_PER_ACK = PACKETS_PER_ACK * MAX_DATAGRAM_BYTES;
 /** A gap is often only reordering: it is reported as lost after this long. */
 const NACK_DELAY_US = 3_000;
 /** With this many gaps two are merged. */
@@ -46,6 +49,7 @@ export class AckTracker {
   #dueUs = NEVER;
   /** Packets with reliable data since the last ack. */
   #unackedPackets = 0;
+  #unackedBytes = 0;
   /** The plan of `plan`: how many gaps (oldest first) have a block. */
   #plannedGaps = 0;
 
@@ -73,15 +77,16 @@ export class AckTracker {
     if (atUs < this.#dueUs) this.#dueUs = atUs;
   }
 
-  /** A packet brought reliable data. */
-  onReliable(nowUs: number): void {
+  /** A packet of this size brought reliable data. */
+  onReliable(bytes: number, nowUs: number): void {
     this.#unackedPackets++;
+    this.#unackedBytes += bytes;
     this.requestBy(nowUs + MAX_ACK_DELAY_US);
   }
 
   /** When a packet must go out for our sake; 0 for at once. */
   nextDueUs(): number {
-    if (this.#unackedPackets >= PACKETS_PER_ACK) return 0;
+    if (this.#unackedPackets >= PACKETS_PER_ACK || this.#unackedBytes >= BYTES_PER_ACK) return 0;
     const unreported = this.#gaps[this.#reported];
     return unreported === undefined ? this.#dueUs : Math.min(this.#dueUs, unreported.nackAtUs);
   }
@@ -181,7 +186,7 @@ export class AckTracker {
     const latest = above === undefined ? this.latest : above.start - 1;
     const receivedAtUs = above === undefined ? this.#latestAtUs : above.beforeAtUs;
     const delayUnits = Math.floor(Math.max(0, nowUs - receivedAtUs) / DELAY_UNIT_US);
-    this.#unackedPackets = 0;
+    this.#unackedPackets = this.#unackedBytes = 0;
     writer.ackHeader(latest, Math.min(delayUnits, DELAY_UNKNOWN), gaps);
     let top = latest + 1;
     for (let i = gaps - 1; i >= 0; i--) {

@@ -10,6 +10,7 @@ import { AckTracker } from './ack-tracker.ts';
 import type { AckReport } from './in-flight.ts';
 import type { LaneOptions } from './lane-scheduler.ts';
 import type { Freshness, Receipt } from './message.ts';
+import type { PathMtu } from './path-mtu.ts';
 import type { ReceiveSettings } from './receive-lane.ts';
 import { Receiver } from './receiver.ts';
 import { type Refusal, Sender, type SendSettings } from './sender.ts';
@@ -141,6 +142,11 @@ export class Delivery implements FrameSink {
     return this.#fullPacketBytes;
   }
 
+  /** How large packets may be, beyond what every peer takes. */
+  get mtu(): PathMtu {
+    return this.#sender.flight.mtu;
+  }
+
   setRoundTrip(pingMs: number, sampleAgeUs: number): void {
     this.#pingMs = pingMs;
     this.#sender.flight.setRoundTrip(pingMs, sampleAgeUs);
@@ -180,7 +186,9 @@ export class Delivery implements FrameSink {
     if (this.bucket.isOpen && !this.isHeld) {
       const reserved = this.acks.plan(nowUs, space, false);
       const credit = this.bucket.creditBytes - SEGMENT_RESERVE_BYTES;
-      dataBytes = this.#sender.plan(space - reserved, this.#fullPacketBytes - SEGMENT_RESERVE_BYTES, nowUs, credit);
+      const segmentBytes = this.#fullPacketBytes - SEGMENT_RESERVE_BYTES;
+      const isLarge = spaceBytes > this.#fullPacketBytes;
+      dataBytes = this.#sender.plan(space - reserved, segmentBytes, isLarge, nowUs, credit);
     }
     this.acks.plan(nowUs, Math.max(ACK_HEADER_BYTES, space - dataBytes), true);
     this.acks.write(writer, nowUs);
@@ -188,12 +196,17 @@ export class Delivery implements FrameSink {
     return record;
   }
 
-  /** Writes a payload that says next to nothing: that it arrived is all that counts (`ackedProbe`). */
-  fillProbe(writer: FrameWriter, nowUs: number): PacketRecord {
+  /**
+   * Writes a payload that says next to nothing: that it arrived is all that counts (`ackedProbe`, `mtu`). It says it
+   * again and again, up to `leastBytes`.
+   */
+  fillProbe(writer: FrameWriter, leastBytes: number, nowUs: number): PacketRecord {
     const record = this.#sender.flight.packets.add(nowUs);
     record.isProbe = true;
+    const offset = record.number - this.#sender.flight.oldestWaiting - 1;
     writer.begin();
-    writer.stopWaiting(record.number - this.#sender.flight.oldestWaiting - 1);
+    do writer.stopWaiting(offset);
+    while (writer.pos + stopWaitingBytes(offset) <= leastBytes);
     return record;
   }
 
@@ -216,7 +229,7 @@ export class Delivery implements FrameSink {
     const outcome = DECODER.decode(reader, packetNumber, this);
     if (outcome === Outcome.Ok) {
       this.acks.onPacket(packetNumber, nowUs);
-      if (this.#lastLaneHadReliable) this.acks.onReliable(nowUs);
+      if (this.#lastLaneHadReliable) this.acks.onReliable(reader.end, nowUs);
     } else if (outcome === Outcome.Refused) {
       const pingMs = this.#pingMs < 0 ? DEFAULT_PING_MS : Math.min(this.#pingMs, DEFAULT_PING_MS);
       this.acks.requestBy(nowUs + (pingMs + 5) * 2_000);

@@ -3,8 +3,10 @@
 // again. Spec: 03 §3.10.
 
 import { NEVER } from '../base/time.ts';
+import { MAX_DATAGRAM_BYTES } from '../wire/data-packet.ts';
 import type { AckBlocks } from '../wire/frames.ts';
 import type { OutgoingMessage } from './message.ts';
+import { PathMtu } from './path-mtu.ts';
 import { SegmentState, type SendLane, SentSegment } from './send-lane.ts';
 import { type PacketRecord, SentPackets } from './sent-packets.ts';
 
@@ -31,6 +33,7 @@ const PROBE_INTERVAL_US = 250_000;
 
 export class InFlight {
   readonly packets = new SentPackets();
+  readonly mtu = new PathMtu();
   readonly report: AckReport = { rttUs: NO_SAMPLE, ackedMarks: 0, lostMarks: 0 };
   /** "Lowest packet still waiting": what stop-waiting frames tell. */
   oldestWaiting = 0;
@@ -113,20 +116,21 @@ export class InFlight {
     let end = latest + 1;
     for (let i = 0; i < blocks.count; i++) {
       const received = end - blocks.acks[i]!;
-      this.#ackRange(received, end);
+      this.#ackRange(received, end, nowUs);
       end = received - blocks.nacks[i]!;
       this.#nackRange(end, received, nowUs);
     }
-    if (end > this.oldestWaiting) this.#ackRange(this.oldestWaiting, end);
+    if (end > this.oldestWaiting) this.#ackRange(this.oldestWaiting, end, nowUs);
     if (latest > this.oldestWaiting) this.oldestWaiting = latest;
     this.#releaseAcked(lanes);
   }
 
-  #ackRange(start: number, end: number): void {
+  #ackRange(start: number, end: number, nowUs: number): void {
     for (let number = Math.max(start, this.packets.oldest); number < end; number++) {
       const record = this.packets.get(number);
       if (record === undefined) continue;
       this.report.ackedMarks |= record.statsMark;
+      if (record.datagramBytes > MAX_DATAGRAM_BYTES) this.mtu.onLargeArrived(number, record.datagramBytes, nowUs);
       if (record.isProbe && number > this.ackedProbe) this.ackedProbe = number;
       if (record.tracked.length > 0) this.#settleTracked(record, true);
       for (let i = 0; i < record.segments.length; i++) {
@@ -152,6 +156,7 @@ export class InFlight {
     record.isInFlight = false;
     if (record.segments.length > 0 && ++this.#lossesInARow >= STALL_LOSSES) this.probeAtUs = nowUs + PROBE_INTERVAL_US;
     this.report.lostMarks |= record.statsMark;
+    if (record.datagramBytes > MAX_DATAGRAM_BYTES) this.mtu.onLargeLost(record.number, nowUs);
     for (let i = 0; i < record.segments.length; i++) {
       const segment = record.segments[i]!;
       if (segment.state === SegmentState.InFlight && segment.packetNumber === record.number)

@@ -6,14 +6,24 @@
 // Per lane the order on the wire is: retransmissions, one new stretch of the stream, unreliable segments. Reliable
 // segments come first because behind an unreliable one each of them would count as a message number.
 
+import { varIntBytes } from '../base/bytes.ts';
 import { empty } from '../base/fifo.ts';
-import { reliableHeaderBytes, selectLaneBytes, unreliableHeaderBytes } from '../wire/frame-writer.ts';
+import {
+  MAX_SEGMENT_BYTES,
+  reliableHeaderBytes,
+  selectLaneBytes,
+  unreliableHeaderBytes,
+} from '../wire/frame-writer.ts';
 import type { OutgoingMessage } from './message.ts';
 import { SendLane, type SentSegment } from './send-lane.ts';
 
 /** A message is not split for less than this. */
 const MIN_SPLIT_BYTES = 16;
 const SIZE_BYTE = 1;
+/** Lead and size of one more segment of the same stretch. */
+const SEAM_BYTES = 2;
+/** Lead, message number and size, without the offset, of one more segment of the same unreliable message. */
+const PIECE_SEAM_BYTES = 3;
 /** Lane selection, header and size of a segment at their longest. */
 export const MAX_SEGMENT_OVERHEAD = 12;
 /** Not worth looking for something that fits. */
@@ -42,12 +52,16 @@ export class PacketPlan {
   readonly lanes: LanePart[] = [];
   #space = 0;
   #left = 0;
-  #maxSegmentBytes = 0;
+  /** Of a segment of the stream. */
+  maxSegmentBytes = 0;
+  /** A stretch of the stream may have several segments. */
+  #isLarge = false;
 
-  begin(spaceBytes: number, maxSegmentBytes: number): void {
+  begin(spaceBytes: number, maxSegmentBytes: number, isLarge: boolean): void {
     this.clear();
     this.#space = this.#left = spaceBytes;
-    this.#maxSegmentBytes = maxSegmentBytes;
+    this.maxSegmentBytes = maxSegmentBytes;
+    this.#isLarge = isLarge;
   }
 
   clear(): void {
@@ -108,10 +122,7 @@ export class PacketPlan {
     const isFirst = part.streamBytes === 0;
     const header = isFirst ? this.#openingBytes(part) + reliableHeaderBytes(part.contextEnd, part.lane.streamEnd) : 0;
     // The stretch that is open already has paid for its header and size byte; the last segment gets its size byte back.
-    const room = Math.min(
-      isFirst ? this.#left - header : this.#left + SIZE_BYTE,
-      this.#maxSegmentBytes - part.streamBytes,
-    );
+    const room = this.#roomInStretch(part.streamBytes, isFirst ? this.#left - header : this.#left + SIZE_BYTE);
     let size = rest;
     if (rest > room) {
       // A header is never split from the first byte of its message.
@@ -119,17 +130,31 @@ export class PacketPlan {
       if (room < least) return false;
       size = room;
     }
+    this.#left -= size + (isFirst ? header + SIZE_BYTE : 0) + this.#seamBytes(part.streamBytes, size);
     part.streamBytes += size;
     this.#serve(part, message, size);
-    this.#left -= size + (isFirst ? header + SIZE_BYTE : 0);
     return size === rest;
+  }
+
+  /** What can be added to a stretch, where `leftBytes` are left in the packet. */
+  #roomInStretch(streamBytes: number, leftBytes: number): number {
+    if (!this.#isLarge) return Math.min(leftBytes, this.maxSegmentBytes - streamBytes);
+    return leftBytes - this.#seamBytes(streamBytes, leftBytes);
+  }
+
+  /** What it costs that a stretch goes on in further segments when so much is added. */
+  #seamBytes(streamBytes: number, addedBytes: number): number {
+    if (!this.#isLarge) return 0;
+    const before = Math.max(1, Math.ceil(streamBytes / this.maxSegmentBytes));
+    return (Math.ceil((streamBytes + addedBytes) / this.maxSegmentBytes) - before) * SEAM_BYTES;
   }
 
   #addUnreliable(part: LanePart, message: OutgoingMessage): boolean {
     const rest = message.payload.length - message.sentBytes;
     const header =
       this.#openingBytes(part) + unreliableHeaderBytes(part.contextMessage, message.number, message.sentBytes);
-    const room = this.#left - header;
+    const most = Math.min(rest, this.#left - header);
+    const room = this.#left - header - pieceSeamBytes(message.sentBytes, most);
     let size = rest;
     if (rest > room) {
       if (room < Math.min(MIN_SPLIT_BYTES, rest)) return false;
@@ -138,7 +163,7 @@ export class PacketPlan {
     part.unreliableSegments++;
     part.contextMessage = message.number;
     this.#serve(part, message, size);
-    this.#left -= header + size + SIZE_BYTE;
+    this.#left -= header + size + pieceSeamBytes(message.sentBytes, size) + SIZE_BYTE;
     return size === rest;
   }
 
@@ -176,6 +201,14 @@ export class PacketPlan {
     this.lanes[--this.laneCount] = part;
     return false;
   }
+}
+
+/** What it costs that a piece of an unreliable message is longer than a segment: further headers and sizes. */
+function pieceSeamBytes(offset: number, bytes: number): number {
+  let seams = 0;
+  for (let at = MAX_SEGMENT_BYTES; at < bytes; at += MAX_SEGMENT_BYTES)
+    seams += PIECE_SEAM_BYTES + varIntBytes(offset + at);
+  return seams;
 }
 
 const NO_LANE = new SendLane(-1);

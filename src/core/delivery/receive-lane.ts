@@ -209,13 +209,17 @@ export class ReceiveLane {
 /** Used within one call only. */
 const HEADER = new StreamHeader();
 
-/** A message of its own kind: a plain Uint8Array, even where the packet is a Node Buffer. Small ones are copied. */
+/**
+ * A message of its own kind: a plain Uint8Array, even where the packet is a Node Buffer. What is small, or a small part
+ * of its packet, is copied: kept by the application it would keep all of it.
+ */
 function view(bytes: Uint8Array, start: number, end: number): Uint8Array {
-  if (end - start > VIEW_BYTES) return new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start);
+  if (end - start > VIEW_BYTES && (end - start) * VIEW_PARTS >= bytes.length)
+    return new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start);
   const copy = new Uint8Array(end - start);
   copyBytes(copy, 0, bytes, start, end);
   return copy;
 }
 
-/** A small message that is kept should not keep its whole packet. */
 const VIEW_BYTES = 64;
+const VIEW_PARTS = 20;

@@ -189,11 +189,11 @@ export class SendLane {
     if (!message.isReliable && message.freshness?.wantsReceipt === true) this.queuedTracked--;
   }
 
-  /** Remembers that `packetNumber` carried the new stream bytes [start, streamEnd). */
-  recordNew(segment: SentSegment, start: number, packetNumber: number): void {
+  /** Remembers that `packetNumber` carried the new stream bytes [start, end). */
+  recordNew(segment: SentSegment, start: number, end: number, packetNumber: number): void {
     segment.lane = this;
     segment.start = start;
-    segment.end = this.streamEnd;
+    segment.end = end;
     segment.state = SegmentState.InFlight;
     segment.packetNumber = packetNumber;
     segment.references = 0;

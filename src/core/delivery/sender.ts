@@ -3,7 +3,7 @@
 // what arrived and what must go again. Spec: 03 §3.10, §3.11.
 
 import { LONG_AGO, NEVER } from '../base/time.ts';
-import type { FrameWriter } from '../wire/frame-writer.ts';
+import { type FrameWriter, MAX_SEGMENT_BYTES } from '../wire/frame-writer.ts';
 import { InFlight } from './in-flight.ts';
 import { type LaneOptions, LaneScheduler } from './lane-scheduler.ts';
 import {
@@ -148,11 +148,12 @@ export class Sender {
 
   /**
    * Chooses what of the queues goes into the `spaceBytes` of a packet (`write` then writes it). Returns the bytes it
-   * will take, 0 for nothing. Copies only go as far as the rate has `creditBytes` for them.
+   * will take, 0 for nothing. Segments get at most `maxSegmentBytes`, of which only a large packet has several in a row.
+   * Copies only go as far as the rate has `creditBytes` for them.
    */
-  plan(spaceBytes: number, maxSegmentBytes: number, nowUs: number, creditBytes: number): number {
+  plan(spaceBytes: number, maxSegmentBytes: number, isLarge: boolean, nowUs: number, creditBytes: number): number {
     const plan = PLAN;
-    plan.begin(spaceBytes, maxSegmentBytes);
+    plan.begin(spaceBytes, maxSegmentBytes, isLarge);
     this.#nowUs = nowUs;
     const order = this.#scheduler.byPriority;
     for (let i = 0; i < order.length && nowUs >= this.flight.probeAtUs; i++) {
@@ -229,33 +230,33 @@ export class Sender {
       }
       this.#commitMessages(part.messages, part.messageBytes, lane);
       if (part.streamBytes > 0) {
-        const end = lane.streamEnd;
-        writer.reliableSegment(end - part.streamBytes, part.streamBytes, isLastLane && --left === 0);
-        lane.writeStream(writer, end - part.streamBytes, end);
-        const segment = this.flight.newSegment();
-        lane.recordNew(segment, end - part.streamBytes, record.number);
-        this.flight.attach(record, segment);
-        if (this.#copies > 0) lane.planCopies(segment, this.#copies, record.sentAtUs);
+        this.#writeStretch(writer, lane, part.streamBytes, isLastLane && --left === 0, record);
       }
       for (let m = 0; m < part.messages.length; m++) {
         const message = part.messages[m]!;
         if (message.isReliable) continue;
         const size = part.messageBytes[m]!;
-        const isLast = message.sentBytes === message.totalBytes;
         const start = part.messageStarts[m]!;
         if (message.freshness?.wantsReceipt === true) this.flight.track(record, lane, message);
-        writer.unreliableSegment(
-          message.number,
-          start,
-          isLast,
-          message.payload,
-          start,
-          start + size,
-          isLastLane && --left === 0,
-        );
+        writePiece(writer, message, start, start + size, isLastLane && --left === 0);
       }
     }
     plan.clear();
+  }
+
+  /** The newest `bytes` of the stream, in segments that would fit into any packet if they had to go again. */
+  #writeStretch(writer: FrameWriter, lane: SendLane, bytes: number, isFinal: boolean, record: PacketRecord): void {
+    const stretchEnd = lane.streamEnd;
+    for (let start = stretchEnd - bytes; start < stretchEnd; ) {
+      const end = Math.min(stretchEnd, start + PLAN.maxSegmentBytes);
+      writer.reliableSegment(start, end - start, isFinal && end === stretchEnd);
+      lane.writeStream(writer, start, end);
+      const segment = this.flight.newSegment();
+      lane.recordNew(segment, start, end, record.number);
+      this.flight.attach(record, segment);
+      if (this.#copies > 0) lane.planCopies(segment, this.#copies, record.sentAtUs);
+      start = end;
+    }
   }
 
   /** A lost segment, or the copy of one that may not be. */
@@ -284,5 +285,16 @@ export class Sender {
     for (const lane of this.#lanes) lane.giveUp();
     this.#lanes = [];
     this.configureLanes(this.#laneOptions);
+  }
+}
+
+/** Bytes [from, to) of an unreliable message. A large packet has room for more of it than a segment. */
+function writePiece(writer: FrameWriter, message: OutgoingMessage, from: number, to: number, isFinal: boolean): void {
+  const { number, payload } = message;
+  for (let start = from; ; ) {
+    const end = Math.min(to, start + MAX_SEGMENT_BYTES);
+    writer.unreliableSegment(number, start, end === payload.length, payload, start, end, isFinal && end === to);
+    if (end === to) return;
+    start = end;
   }
 }

@@ -13,6 +13,8 @@ export class PacketRecord {
   isInFlight = false;
   /** Statistics that it carried (the connection's own marks, 0 for none). */
   statsMark = 0;
+  /** Of the whole datagram. */
+  datagramBytes = 0;
   /** It was sent only to learn whether it arrives. */
   isProbe = false;
   readonly segments: SentSegment[] = [];

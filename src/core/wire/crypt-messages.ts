@@ -50,6 +50,8 @@ export interface CryptInfo {
   readonly protocolVersion: number;
   /** From the client: what it can do, best first. From the server: the chosen one. Empty means AES-256-GCM. */
   readonly ciphers: readonly Cipher[];
+  /** Not in GNS: the largest datagram that the sender takes. Who does not say takes 1300 bytes. */
+  readonly maxDatagramBytes?: number | undefined;
 }
 
 export interface SignedCryptInfo {
@@ -121,6 +123,7 @@ export function decodeCryptInfo(bytes: Uint8Array): CryptInfo | undefined {
       nonce: message.nonce,
       protocolVersion: message.protocolVersion,
       ciphers: message.ciphers.filter(isCipher),
+      maxDatagramBytes: optional(message, 'maxDatagramBytes'),
     }
   );
 }
@@ -132,6 +135,7 @@ export function encodeCryptInfo(info: CryptInfo): Uint8Array {
     nonce: info.nonce,
     protocolVersion: info.protocolVersion,
     ciphers: info.ciphers,
+    maxDatagramBytes: info.maxDatagramBytes,
   });
 }
 

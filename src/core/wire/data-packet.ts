@@ -3,12 +3,15 @@
 
 import { type ByteReader, readU16, readU32, writeU16, writeU32 } from '../base/bytes.ts';
 
+/** What GNS sends and takes at most. */
 export const MAX_DATAGRAM_BYTES = 1300;
+/** What we send and take at most where the peer is one of ours. Larger ones gain little, and cost buffers. */
+export const MAX_LARGE_DATAGRAM_BYTES = 8192;
 export const DATA_HEADER_BYTES = 7;
 /** Largest chunk behind the header that is sent: leaves room for the header and a small statistics blob. */
 export const MAX_SENT_CHUNK_BYTES = 1248;
 export const MTU_TO_CHUNK_BYTES = MAX_DATAGRAM_BYTES - MAX_SENT_CHUNK_BYTES;
-/** Largest plaintext that is accepted. */
+/** Largest plaintext that is accepted from peers which do not know of larger datagrams. */
 export const MAX_PLAINTEXT_BYTES = 1300;
 
 const DATA_BIT = 0x80;

@@ -75,6 +75,7 @@ const SPECIFIED = [
   [110, 'p2pTransportIceImplementation', 'P2P_Transport_ICE_Implementation', 'int32', 'connection', 0, 0, 2],
   [10_001, 'redundantSends', 'RedundantSends', 'int32', 'connection', 0, 0, 3],
   [10_002, 'ipFollowAddressChange', 'IP_FollowAddressChange', 'int32', 'connection', 1, 0, 1],
+  [10_003, 'mtuDiscoveryMax', 'MTU_DiscoveryMax', 'int32', 'connection', 0, 0, 8192],
 ] as const;
 
 describe('the table of configuration values', () => {
