@@ -137,6 +137,14 @@ class Voice {
   }
 }
 
+/** Fast enough for them. */
+const LARGE_PACKETS = { mtuDiscoveryMax: 8_192, sendRateMin: 10 << 20, sendRateMax: 10 << 20 };
+
+/** Some keep to 1300 bytes. */
+function openClient({ platform, name }: SimulatedHost): Networking {
+  return new Networking({ platform, config: name.endsWith('1') ? {} : LARGE_PACKETS });
+}
+
 export class Day {
   readonly network: SimulatedNetwork;
   readonly #random: SeededRandom;
@@ -160,11 +168,11 @@ export class Day {
     this.network = new SimulatedNetwork({ seed, crypto: nodeCrypto });
     this.#setLinks();
     const host = this.network.host('server', { clockOffsetUs: HOUR });
-    const networking = new Networking({ platform: host.platform });
+    const networking = new Networking({ platform: host.platform, config: LARGE_PACKETS });
     this.#server = { host, networking, socket: this.#listen(networking, host) };
     for (let number = 0; number < CLIENT_HOSTS; number++) {
       const clientHost = this.network.host(`client ${number}`);
-      this.#clients.push({ host: clientHost, networking: new Networking({ platform: clientHost.platform }) });
+      this.#clients.push({ host: clientHost, networking: openClient(clientHost) });
     }
   }
 
@@ -297,6 +305,7 @@ export class Day {
       reorderRatio: random.float() * 0.02,
       duplicateRatio: random.float() * 0.02,
       corruptRatio: random.float() * 0.005,
+      mtuBytes: random.float() < 0.5 ? 1_300 + random.below(8_000) : Number.POSITIVE_INFINITY,
     });
   }
 
@@ -350,7 +359,7 @@ export class Day {
 
   #kill(client: { readonly host: SimulatedHost; networking: Networking }): void {
     client.host.kill();
-    client.networking = new Networking({ platform: client.host.platform });
+    client.networking = openClient(client.host);
   }
 
   /** Takes stock of connections that are over on both sides. */
