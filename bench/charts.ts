@@ -20,6 +20,7 @@ const COLORS: Readonly<Record<string, string>> = {
   'node:tls': '#2f6db5',
   'GNS (C++)': '#35a37a',
   ours: '#e4572e',
+  'ours, 1300 B': '#f2a65a',
   'ours, reliable': '#e4572e',
   'ours, unreliable': '#f2a65a',
   'ours, redundant': '#8e2c12',

@@ -25,6 +25,8 @@ export interface ThroughputRow {
   /** Microseconds per datagram of data; per message where there are none to count. */
   readonly senderUsPerPacket: number;
   readonly receiverUsPerPacket: number;
+  readonly senderUsPerMessage: number;
+  readonly receiverUsPerMessage: number;
   readonly rounds: number;
   /** For those without congestion control: the configured rate that was best. */
   readonly sendRateBytesPerSec?: number;
@@ -54,15 +56,22 @@ export interface LoopbackOptions {
   readonly sweeps: number;
 }
 
+export const OURS = 'ours';
+/** In datagrams that any network carries, which GNS sends and the yardsticks send, too. */
+export const OURS_SMALL = 'ours, 1300 B';
+
 const HOST = '127.0.0.1';
 const SWEEP_WINDOW_MS = 600;
 
-interface Sample {
-  readonly bytesPerSec: number;
-  readonly messagesPerSec: number;
-  readonly senderUsPerPacket: number;
-  readonly receiverUsPerPacket: number;
-}
+type Sample = Pick<
+  ThroughputRow,
+  | 'bytesPerSec'
+  | 'messagesPerSec'
+  | 'senderUsPerPacket'
+  | 'receiverUsPerPacket'
+  | 'senderUsPerMessage'
+  | 'receiverUsPerMessage'
+>;
 
 function withRate(wire: Wire, bytesPerSec: number): Wire {
   return { ...wire, config: { ...wire.config, sendRateMin: bytesPerSec, sendRateMax: bytesPerSec } };
@@ -103,11 +112,14 @@ function difference(before: readonly [Snapshot, Snapshot], after: readonly [Snap
   if (messages === 0) throw new Error('nothing arrived');
   const sentPackets = (after[0].packets?.sent ?? messages) - (before[0].packets?.sent ?? 0);
   const receivedPackets = (after[1].packets?.received ?? messages) - (before[1].packets?.received ?? 0);
+  const [senderUs, receiverUs] = [after[0].cpuUs - before[0].cpuUs, after[1].cpuUs - before[1].cpuUs];
   return {
     bytesPerSec: ((after[1].bytes - before[1].bytes) / elapsedUs) * 1e6,
     messagesPerSec: (messages / elapsedUs) * 1e6,
-    senderUsPerPacket: (after[0].cpuUs - before[0].cpuUs) / sentPackets,
-    receiverUsPerPacket: (after[1].cpuUs - before[1].cpuUs) / receivedPackets,
+    senderUsPerPacket: senderUs / sentPackets,
+    receiverUsPerPacket: receiverUs / receivedPackets,
+    senderUsPerMessage: senderUs / messages,
+    receiverUsPerMessage: receiverUs / messages,
   };
 }
 
@@ -118,7 +130,8 @@ export function contestants(): Contestant[] {
     { name: 'floor', wire: { kind: 'floor' } },
     { name: 'node:net', wire: { kind: 'tcp' } },
     { name: 'node:tls', wire: { kind: 'tls' } },
-    { name: 'ours', wire: { kind: 'ours' } },
+    { name: OURS, wire: { kind: 'ours' } },
+    { name: OURS_SMALL, wire: { kind: 'ours', config: { mtuDiscoveryMax: 1300 } } },
     ...(GNS_PEER === undefined ? [] : [{ name: 'GNS (C++)', wire: { kind: 'gns' } }]),
     ...installedNpmPeers().map((kind) => ({ name: kind, wire: { kind } })),
   ];
@@ -182,20 +195,21 @@ function throughputRow(
   rate: number | undefined,
 ): ThroughputRow {
   const speeds = samples.map((sample) => sample.bytesPerSec);
+  const median = (key: keyof Sample) =>
+    rounded(
+      medianOf(samples, (sample) => sample[key]),
+      2,
+    );
   return {
     name,
     size,
     bytesPerSec: Math.round(medianOf(samples, (sample) => sample.bytesPerSec)),
     messagesPerSec: Math.round(medianOf(samples, (sample) => sample.messagesPerSec)),
     spreadBytesPerSec: [Math.round(Math.min(...speeds)), Math.round(Math.max(...speeds))],
-    senderUsPerPacket: rounded(
-      medianOf(samples, (sample) => sample.senderUsPerPacket),
-      2,
-    ),
-    receiverUsPerPacket: rounded(
-      medianOf(samples, (sample) => sample.receiverUsPerPacket),
-      2,
-    ),
+    senderUsPerPacket: median('senderUsPerPacket'),
+    receiverUsPerPacket: median('receiverUsPerPacket'),
+    senderUsPerMessage: median('senderUsPerMessage'),
+    receiverUsPerMessage: median('receiverUsPerMessage'),
     rounds: samples.length,
     ...(rate === undefined ? {} : { sendRateBytesPerSec: rate }),
   };
@@ -205,7 +219,7 @@ function printThroughput(size: number, rows: readonly ThroughputRow[]): void {
   const floor = rows.find(({ name }) => name === 'floor')?.bytesPerSec ?? Number.NaN;
   console.log(`\n  reliable messages of ${size} B`);
   printTable(
-    ['', 'MB/s', 'of the floor', 'messages/s', 'sender us/packet', 'receiver us/packet'],
+    ['', 'MB/s', 'of the floor', 'messages/s', 'us/packet: sender', 'receiver', 'us/message: sender', 'receiver'],
     rows.map((row) => [
       row.name,
       (row.bytesPerSec / 1e6).toFixed(1),
@@ -213,6 +227,8 @@ function printThroughput(size: number, rows: readonly ThroughputRow[]): void {
       row.messagesPerSec,
       row.senderUsPerPacket.toFixed(2),
       row.receiverUsPerPacket.toFixed(2),
+      row.senderUsPerMessage.toFixed(2),
+      row.receiverUsPerMessage.toFixed(2),
     ]),
   );
 }
@@ -220,7 +236,9 @@ function printThroughput(size: number, rows: readonly ThroughputRow[]): void {
 const PING_BYTES = 32;
 
 export async function roundTrips(options: LoopbackOptions): Promise<RoundTripRow[]> {
-  const hasty = contestants().map(({ name, wire }) => ({ name, wire: { ...wire, noNagle: true } }));
+  const hasty = contestants()
+    .filter(({ name }) => name !== OURS_SMALL)
+    .map(({ name, wire }) => ({ name, wire: { ...wire, noNagle: true } }));
   const samples = await interleave(hasty, options.rounds, ({ wire }) =>
     withPair(wire, 'echo', (sender) => sender.pingPong(PING_BYTES, options.pings, Math.ceil(options.pings / 2))),
   );
