@@ -51,6 +51,8 @@ export interface LoopbackOptions {
   readonly windowMs: number;
   readonly sizes: readonly number[];
   readonly pings: number;
+  /** Before them: V8 compiles while a process is young, and stops it for milliseconds to do so. */
+  readonly warmUpPings: number;
   /** Settings to try where the sender does not find the rate by itself, and how often each. */
   readonly sendRates: readonly number[];
   readonly sweeps: number;
@@ -240,7 +242,7 @@ export async function roundTrips(options: LoopbackOptions): Promise<RoundTripRow
     .filter(({ name }) => name !== OURS_SMALL)
     .map(({ name, wire }) => ({ name, wire: { ...wire, noNagle: true } }));
   const samples = await interleave(hasty, options.rounds, ({ wire }) =>
-    withPair(wire, 'echo', (sender) => sender.pingPong(PING_BYTES, options.pings, Math.ceil(options.pings / 2))),
+    withPair(wire, 'echo', (sender) => sender.pingPong(PING_BYTES, options.pings, options.warmUpPings)),
   );
   const rows = [...samples].flatMap(([name, each]) =>
     each.length === 0

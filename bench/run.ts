@@ -77,13 +77,23 @@ export type Suite = (typeof SUITES)[number];
 function loopbackOptions(quick: boolean): LoopbackOptions {
   const sizes = [64, 1200, 65_536];
   return quick
-    ? { rounds: 1, warmUpMs: 300, windowMs: 500, sizes, pings: 500, sendRates: [40e6, 100e6], sweeps: 1 }
+    ? {
+        rounds: 1,
+        warmUpMs: 300,
+        windowMs: 500,
+        sizes,
+        pings: 500,
+        warmUpPings: 500,
+        sendRates: [40e6, 100e6],
+        sweeps: 1,
+      }
     : {
         rounds: 5,
         warmUpMs: 500,
         windowMs: 1200,
         sizes,
-        pings: 2000,
+        pings: 3000,
+        warmUpPings: 6000,
         sendRates: [10e6, 25e6, 50e6, 75e6, 100e6],
         sweeps: 2,
       };
