@@ -60,6 +60,47 @@ describe('a message with a key', () => {
     expect([fateOf(first), fateOf(second)]).to.deep.equal(['replaced', 'acked']);
     expect(new TextDecoder().decode(received.at(-1)!.data)).to.equal('position 2');
   });
+
+  it('leaves alone what was sent under that key before', async () => {
+    const { network, connection, received } = await connected();
+    for (let i = 0; i < 3; i++) {
+      connection.send(`position ${i}`, { key: 'position' });
+      await network.advance(SECOND_US);
+    }
+    expect(received).to.have.lengthOf(3);
+  });
+});
+
+describe('messages of every worth', () => {
+  itSeeded('arrive or are told to be gone, and leave nothing behind', async (seed) => {
+    const random = new SeededRandom(seed);
+    for (let run = 0; run < RUNS; run++) {
+      const config = { sendBufferSize: 20 * 1024, sendRateMin: 200_000, sendRateMax: 200_000 };
+      const { network, connection, received, receipts } = await connected({}, config, seed + run);
+      const sent: number[] = [];
+      for (let i = 0; i < 150; i++) {
+        const options = {
+          receipt: true,
+          reliable: random.below(2) === 0,
+          droppable: random.below(3) === 0,
+          ...(random.below(3) === 0 ? { key: random.below(5) } : {}),
+          ...(random.below(3) === 0 ? { ttlMs: 1 + random.below(100) } : {}),
+        };
+        try {
+          sent.push(connection.send(new Uint8Array(random.below(1_000)).fill(i), options));
+        } catch (error) {
+          expect(error).to.have.property('code', 'LimitExceeded');
+        }
+        if (random.below(20) === 0) await network.advance(random.below(60_000));
+      }
+      await network.advance(5 * SECOND_US);
+      expect(receipts.map(({ messageNumber }) => messageNumber).sort((a, b) => a - b)).to.deep.equal(sent);
+      const acked = receipts.filter(({ fate }) => fate === 'acked').map(({ messageNumber }) => messageNumber);
+      const arrived = received.map(({ messageNumber }) => messageNumber);
+      expect(arrived.sort((a, b) => a - b)).to.deep.equal(acked.sort((a, b) => a - b));
+      expect(connection.bufferedBytes).to.equal(0);
+    }
+  });
 });
 
 describe('droppable messages', () => {

@@ -45,12 +45,6 @@ export class Fifo<T> {
     this.#ring[sequence & this.#mask] = item;
   }
 
-  /** Takes out the item at `sequence`; those before it move up by one. */
-  removeAt(sequence: number): void {
-    for (let i = sequence; i > this.head; i--) this.#ring[i & this.#mask] = this.#ring[(i - 1) & this.#mask];
-    this.shift();
-  }
-
   clear(): void {
     this.#ring = [];
     this.#mask = -1;

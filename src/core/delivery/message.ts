@@ -37,8 +37,12 @@ export interface Receipt {
 
 /** A message on its way out. Its payload is ours: nobody else writes to it. */
 export class OutgoingMessage {
-  readonly payload: Uint8Array;
+  payload: Uint8Array;
   readonly number: number;
+  /** Its place in the lane's queue. */
+  sequence = 0;
+  /** Taken out of the queue, where it is passed over. */
+  isDropped = false;
   readonly isReliable: boolean;
   /** Waits for company until then; 0 goes at once. */
   readonly nagleUntilUs: number;
@@ -72,6 +76,11 @@ export class OutgoingMessage {
     this.numberGap = numberGap;
     this.headerBytes = headerBytes;
     this.freshness = freshness;
+  }
+
+  /** It may still be left unsent. */
+  get isDroppable(): boolean {
+    return this.freshness?.isDroppable === true && this.sentBytes === 0;
   }
 
   get totalBytes(): number {

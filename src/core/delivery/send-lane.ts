@@ -61,6 +61,11 @@ export class SendLane {
   /** Segments in flight that are to go again unasked; none has a lower sequence than `#copyFrom`. */
   segmentsToCopy = 0;
   #copyFrom = 0;
+  /** Unsent messages that have a key. */
+  #byKey: Map<string | number, OutgoingMessage> | undefined;
+  /** Of unsent messages that may be dropped; none of them is in the queue before `#droppableFrom`. */
+  #droppableBytes = 0;
+  #droppableFrom = 0;
   #header = EMPTY_BYTES;
   readonly #receipts: Receipt[];
 
@@ -94,60 +99,69 @@ export class SendLane {
       this.pendingUnreliableBytes += message.totalBytes;
       if (freshness?.wantsReceipt === true) this.queuedTracked++;
     }
-    this.queue.push(message);
+    message.sequence = this.queue.push(message);
+    if (freshness?.key !== undefined) {
+      this.#byKey ??= new Map();
+      this.#byKey.set(freshness.key, message);
+    }
+    if (message.isDroppable) this.#droppableBytes += message.totalBytes;
     return message;
   }
 
   /** An unsent message with this key is out of date. */
   #replace(key: string | number): void {
-    for (let at = this.queue.head; at < this.queue.tail; at++) {
-      const message = this.queue.at(at)!;
-      if (message.freshness?.key !== key || message.sentBytes > 0) continue;
-      this.drop(at, 'replaced');
-      return;
-    }
+    const message = this.#byKey?.get(key);
+    if (message !== undefined) this.drop(message, 'replaced');
   }
 
   /** Drops the oldest unsent messages that may be, until `bytes` are won. False if there are not enough of them. */
   makeRoom(bytes: number): boolean {
-    let won = 0;
-    for (let at = this.queue.head; at < this.queue.tail && won < bytes; at++) {
-      const message = this.queue.at(at)!;
-      if (message.freshness?.isDroppable === true && message.sentBytes === 0) won += message.totalBytes;
-    }
-    if (won < bytes) return false;
-    won = 0;
-    for (let at = this.queue.head; won < bytes; at++) {
-      const message = this.queue.at(at)!;
-      if (message.freshness?.isDroppable !== true || message.sentBytes > 0) continue;
-      won += message.totalBytes;
-      this.drop(at, 'replaced');
+    if (this.#droppableBytes < bytes) return false;
+    const enoughBytes = this.#droppableBytes - bytes;
+    for (; this.#droppableBytes > enoughBytes; this.#droppableFrom++) {
+      const message = this.queue.at(this.#droppableFrom);
+      if (message?.isDroppable === true && !message.isDropped) this.drop(message, 'replaced');
     }
     return true;
   }
 
-  /** Takes an unsent message out of the queue. */
-  drop(sequence: number, fate: Fate): void {
-    const message = this.queue.at(sequence)!;
-    this.queue.removeAt(sequence);
+  /** Takes an unsent message out of the queue. It keeps its place there until those before it are gone. */
+  drop(message: OutgoingMessage, fate: Fate): void {
+    this.#settleFreshness(message);
     if (message.isReliable) {
       this.pendingReliableBytes -= message.totalBytes;
-      this.#closeGap(message, sequence + 1);
+      this.#closeGap(message);
     } else {
       this.pendingUnreliableBytes -= message.totalBytes;
       if (message.freshness?.wantsReceipt === true) this.queuedTracked--;
     }
+    message.isDropped = true;
+    message.payload = EMPTY_BYTES;
+    message.headerBytes = 0;
+    this.#shiftDropped();
     this.report(message, fate);
   }
 
+  #shiftDropped(): void {
+    while (this.queue.peek()?.isDropped === true) this.queue.shift();
+  }
+
+  /** From here on it is sent whole, or not at all: nothing replaces it. */
+  #settleFreshness(message: OutgoingMessage): void {
+    const key = message.freshness?.key;
+    if (key !== undefined && this.#byKey?.get(key) === message) this.#byKey.delete(key);
+    if (message.isDroppable) this.#droppableBytes -= message.totalBytes;
+  }
+
   /** The reliable message behind a dropped one counts from the one before it. */
-  #closeGap(dropped: OutgoingMessage, from: number): void {
-    for (let at = from; at < this.queue.tail; at++) {
+  #closeGap(dropped: OutgoingMessage): void {
+    for (let at = dropped.sequence + 1; at < this.queue.tail; at++) {
       const message = this.queue.at(at)!;
-      if (!message.isReliable) continue;
+      if (!message.isReliable || message.isDropped) continue;
       message.numberGap += dropped.numberGap;
       const headerBytes = streamHeaderBytes(message.numberGap, message.payload.length);
       this.pendingReliableBytes += headerBytes - message.headerBytes;
+      if (message.isDroppable) this.#droppableBytes += headerBytes - message.headerBytes;
       message.headerBytes = headerBytes;
       return;
     }
@@ -165,6 +179,7 @@ export class SendLane {
       this.report(message, 'lost');
     }
     for (let message = this.queue.shift(); message !== undefined; message = this.queue.shift()) {
+      if (message.isDropped) continue;
       const isReported = message.isReliable ? message.streamStart >= 0 : message.isLost;
       if (!isReported) this.report(message, 'lost');
     }
@@ -172,6 +187,7 @@ export class SendLane {
 
   /** Something of the first queued message goes into a packet. A reliable one gets its place in the stream. */
   commit(message: OutgoingMessage, bytes: number): void {
+    if (message.freshness !== undefined && message.sentBytes === 0) this.#settleFreshness(message);
     if (message.isReliable) {
       if (message.streamStart < 0) {
         message.streamStart = this.streamEnd;
@@ -186,6 +202,7 @@ export class SendLane {
     message.sentBytes += bytes;
     if (message.sentBytes < message.totalBytes) return;
     this.queue.shift();
+    this.#shiftDropped();
     if (!message.isReliable && message.freshness?.wantsReceipt === true) this.queuedTracked--;
   }
 

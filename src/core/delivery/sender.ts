@@ -202,12 +202,12 @@ export class Sender {
   /** The lane's next message that may go. */
   readonly #firstUnplanned = (lane: SendLane): OutgoingMessage | undefined => {
     let message = lane.queue.at(lane.plannedTo);
-    while (
-      message?.freshness !== undefined &&
-      message.sentBytes === 0 &&
-      message.freshness.expiresAtUs <= this.#nowUs
-    ) {
-      lane.drop(lane.plannedTo++, 'expired');
+    while (message?.freshness !== undefined && message.sentBytes === 0) {
+      if (!message.isDropped) {
+        if (message.freshness.expiresAtUs > this.#nowUs) break;
+        lane.drop(message, 'expired');
+      }
+      lane.plannedTo = Math.max(lane.plannedTo + 1, lane.queue.head);
       message = lane.queue.at(lane.plannedTo);
     }
     return message === undefined || this.#isBlocked(lane, message) ? undefined : message;
