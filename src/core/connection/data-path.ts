@@ -32,10 +32,6 @@ import { StatsExchange, StatsMark } from './stats-exchange.ts';
 
 const MAX_FORWARD_JUMP = 0x4000;
 const REPLY_DELAY_US = 50_000;
-/** So many packets go out in one turn; then the rest of the process gets its chance. */
-const MAX_BURST_PACKETS = 128;
-const MAX_BURST_BYTES = MAX_BURST_PACKETS * MAX_DATAGRAM_BYTES;
-const BURST_PAUSE_US = 500;
 /** Spec: 03 §3.11 "Rate". */
 const INITIAL_WINDOW_BYTES = 4380;
 const MAX_RATE_BYTES_PER_SEC = 100 * 1024 * 1024;
@@ -86,9 +82,6 @@ export class DataPath {
   #isProbeDue = false;
   #lastReceivedDataUs = 0;
   #lastSentDataUs = 0;
-  #burstAtUs = 0;
-  #burstPackets = 0;
-  #burstBytes = 0;
 
   constructor(config: ConfigScope) {
     this.#config = config;
@@ -299,8 +292,7 @@ export class DataPath {
       this.liveness.packetDueUs(),
       this.exchange.dueUs(),
     );
-    const isBurst = this.#burstPackets >= MAX_BURST_PACKETS || this.#burstBytes >= MAX_BURST_BYTES;
-    return isBurst && nowUs < this.#burstAtUs + BURST_PAUSE_US ? Math.max(due, this.#burstAtUs + BURST_PAUSE_US) : due;
+    return Math.max(due, this.delivery.bucket.pauseEndUs);
   }
 
   // ---- out
@@ -309,7 +301,6 @@ export class DataPath {
   transmit(out: Uint8Array, recipient: number, nowUs: number): number {
     this.settleStats(nowUs);
     if (this.#packetDueUs(nowUs) > nowUs) return 0;
-    this.#countBurst(nowUs);
     const probeBytes = this.#mtuProbeBytes(nowUs);
     if (probeBytes > 0) return this.#tryLarge(probeBytes, out, recipient, nowUs);
     const { stats, settings } = this;
@@ -337,7 +328,6 @@ export class DataPath {
     this.liveness.onFlagsSent(marks !== 0 ? flags | StatsFlag.AckRequested : flags, worstPingMs, nowUs);
     if (record.segments.length > 0) this.liveness.expectReply(true, worstPingMs, nowUs);
     record.datagramBytes = length;
-    this.#burstBytes += length;
     this.delivery.bucket.spend(length);
     this.#isReplyDue = this.#isProbeDue = false;
     this.#lastSentDataUs = nowUs;
@@ -367,14 +357,6 @@ export class DataPath {
     this.delivery.bucket.spend(length);
     this.#lastSentDataUs = nowUs;
     return length;
-  }
-
-  #countBurst(nowUs: number): void {
-    if (nowUs >= this.#burstAtUs + BURST_PAUSE_US) {
-      this.#burstAtUs = nowUs;
-      this.#burstPackets = this.#burstBytes = 0;
-    }
-    this.#burstPackets++;
   }
 
   #writeBlob(marks: number, flags: number, nowUs: number): number {

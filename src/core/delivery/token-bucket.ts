@@ -1,15 +1,24 @@
 // HOT PATH
-// Keeps what is sent to the configured rate, in bytes of UDP payload. Spec: 03 §3.11.
+// Keeps what is sent to the configured rate, in bytes of UDP payload, and to short bursts. Spec: 03 §3.11.
+
+import { MAX_DATAGRAM_BYTES } from '../wire/data-packet.ts';
 
 const BURST_BYTES = 1248;
 /** A timer that is late must not cost rate; one that is later than this was not a timer but a stall. */
 const MAX_CATCH_UP_US = 50_000;
+/** So much goes out in one turn; then the rest of the process gets its chance. */
+const MAX_TURN_PACKETS = 128;
+const MAX_TURN_BYTES = MAX_TURN_PACKETS * MAX_DATAGRAM_BYTES;
+const TURN_US = 500;
 
 export class TokenBucket {
   rateBytesPerSec = 262_144;
   #tokens = BURST_BYTES;
   #refilledAtUs = 0;
   #wasBusy = false;
+  #turnAtUs = 0;
+  #turnPackets = 0;
+  #turnBytes = 0;
 
   start(nowUs: number): void {
     this.#tokens = BURST_BYTES;
@@ -23,6 +32,9 @@ export class TokenBucket {
     const burst = this.#wasBusy ? Math.max(BURST_BYTES, (this.rateBytesPerSec * MAX_CATCH_UP_US) / 1e6) : BURST_BYTES;
     this.#tokens = Math.min(this.#tokens + earned, burst);
     this.#wasBusy = isBusy;
+    if (nowUs < this.#turnAtUs + TURN_US) return;
+    this.#turnAtUs = nowUs;
+    this.#turnPackets = this.#turnBytes = 0;
   }
 
   /** Data may go: a packet may take the balance below zero once. */
@@ -37,6 +49,13 @@ export class TokenBucket {
 
   spend(bytes: number): void {
     this.#tokens -= bytes;
+    this.#turnPackets++;
+    this.#turnBytes += bytes;
+  }
+
+  /** No packet at all should go before this: enough of them went in this turn. */
+  get pauseEndUs(): number {
+    return this.#turnPackets >= MAX_TURN_PACKETS || this.#turnBytes >= MAX_TURN_BYTES ? this.#turnAtUs + TURN_US : 0;
   }
 
   /** Puts the next data off, after the network refused a packet. */
