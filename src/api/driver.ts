@@ -1,7 +1,7 @@
 // Turns the crank: hands what the platform brings to the endpoint, and what the endpoint wants to the platform and the
 // application. Every input ends in a settle, so that no output can be forgotten.
 
-import { NEVER, US_PER_MS } from '../core/base/time.ts';
+import { LONG_AGO, NEVER, US_PER_MS } from '../core/base/time.ts';
 import { TransmitSlot } from '../core/connection/environment.ts';
 import type { Endpoint } from '../core/endpoint/endpoint.ts';
 import type { DatagramTarget, EndpointEvent, Member } from '../core/endpoint/member.ts';
@@ -10,6 +10,9 @@ import { FakePorts, type TracedPacket } from './fake-network.ts';
 
 /** What comes later than this was not delayed by a slow timer or much traffic. */
 const STALL_US = 200 * US_PER_MS;
+
+/** Datagrams that come closer together than this are settled all at once, after the last that lies ready. */
+const FLOW_US = 50;
 
 /** Makes a port that hands what it receives to `sink`. */
 export type PortOpener = (sink: DatagramSink) => UdpPort;
@@ -29,6 +32,8 @@ export class Driver {
   /** When the event loop certainly ran. */
   #awakeAtUs = 0;
   #hasStalled = false;
+  /** When the last datagram came. */
+  #receivedAtUs = LONG_AGO;
   #keepsAlive = true;
   #isSettlePlanned = false;
   #isSettling = false;
@@ -65,7 +70,7 @@ export class Driver {
     const port = open({
       onDatagram: (bytes: Uint8Array, from: NetAddress, nowUs: number) => {
         target?.handleDatagram(bytes, bytes.length, from, nowUs);
-        this.poke();
+        this.#onReceived(nowUs);
       },
     });
     this.#ports.add(port);
@@ -78,6 +83,14 @@ export class Driver {
     }
     this.poke();
     return target;
+  }
+
+  /** One datagram alone is answered at once; in a flow the cost of a settle is shared. */
+  #onReceived(nowUs: number): void {
+    const isAlone = nowUs >= this.#receivedAtUs + FLOW_US;
+    this.#receivedAtUs = nowUs;
+    if (isAlone && !this.#isSettlePlanned) this.settle();
+    else this.poke();
   }
 
   #onAlarm(nowUs: number): void {
@@ -165,10 +178,14 @@ export class Driver {
 
   #transmit(nowUs: number): void {
     const slot = this.#slot;
+    let lastPort: UdpPort | undefined;
     while (this.#endpoint.pollTransmit(slot, nowUs)) {
       const { port, remote } = slot.path!;
+      if (lastPort !== port) lastPort?.flush?.();
+      lastPort = port;
       if (!port.send(slot.bytes, slot.length, remote)) this.#endpoint.onSendFailed();
     }
+    lastPort?.flush?.();
   }
 
   /** An application's error is the application's: it surfaces as uncaught, and does not stop us. */

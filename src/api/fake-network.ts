@@ -337,6 +337,10 @@ class FakePort implements UdpPort {
     return isSent;
   }
 
+  flush(): void {
+    this.#port.flush?.();
+  }
+
   receiveNow(bytes: Uint8Array, from: NetAddress, nowUs: number): void {
     if (this.#ports.canShow) this.#ports.show('received', bytes, bytes.length, this.local, from);
     this.#sink.onDatagram(bytes, from, nowUs);

@@ -18,6 +18,8 @@ export interface UdpPort {
   readonly local: NetAddress;
   /** Hands one datagram to the network. `bytes` may be overwritten once this returns. False if it could not be sent. */
   send(bytes: Uint8Array, length: number, to: NetAddress): boolean;
+  /** There is no more to send for now: nothing that `send` keeps for company waits until the end of the turn. */
+  flush?(): void;
   /** Whether this port keeps the process alive (it does when opened). */
   setRef(keepAlive: boolean): void;
   close(): void;

@@ -70,7 +70,7 @@ export class NodeUdpPort implements UdpPort {
     }
     const isSendable = length <= MAX_DATAGRAM_BYTES && to.port > 0 && to.port <= MAX_PORT && this.#lastReachable !== '';
     if (!isSendable || this.#socket.getSendQueueCount() >= MAX_QUEUED_DATAGRAMS) return false;
-    if (this.#batched === 0) process.nextTick(this.#flush);
+    if (this.#batched === 0) process.nextTick(this.flush);
     if (this.#batched === this.#batch.length) this.#batch.push(new OutgoingDatagram());
     if (bytes !== this.#source || length !== this.#sourceView.length) {
       this.#source = bytes;
@@ -78,12 +78,13 @@ export class NodeUdpPort implements UdpPort {
     }
     this.#batch[this.#batched++]!.set(this.#sourceView, to.port, this.#lastReachable);
     this.#batchedBytes += length;
-    if (this.#batched === BATCH_DATAGRAMS || this.#batchedBytes >= BATCH_BYTES) this.#flush();
+    if (this.#batched === BATCH_DATAGRAMS || this.#batchedBytes >= BATCH_BYTES) this.flush();
     return true;
   }
 
-  readonly #flush = (): void => {
+  readonly flush = (): void => {
     const count = this.#batched;
+    if (count === 0) return;
     this.#batched = this.#batchedBytes = 0;
     if (!this.#isOpen) return;
     for (let i = 0; i < count; i++) {
@@ -102,7 +103,7 @@ export class NodeUdpPort implements UdpPort {
 
   close(): void {
     if (!this.#isOpen) return;
-    this.#flush();
+    this.flush();
     this.#isOpen = false;
     this.#socket.close();
   }

@@ -106,6 +106,16 @@ describe('UDP port', () => {
     }
   });
 
+  it('keeps what it sends for company until it is flushed', () => {
+    const leave = sinon.stub(dgram.Socket.prototype, 'send');
+    const port = openPort('127.0.0.1');
+    send(port, 'one', port.local);
+    send(port, 'two', port.local);
+    expect(leave.callCount).to.equal(0);
+    port.flush();
+    expect(leave.callCount).to.equal(2);
+  });
+
   it('keeps a datagram that the busy system has queued apart from the next', async () => {
     const sent: Buffer[] = [];
     sinon.stub(dgram.Socket.prototype, 'send').callsFake((...args: unknown[]) => {
