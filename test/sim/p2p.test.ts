@@ -3,6 +3,8 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 
+import type { Platform } from '../../src/core/platform.ts';
+import { isDataPacket } from '../../src/core/wire/data-packet.ts';
 import {
   type Connection,
   type IncomingConnection,
@@ -29,6 +31,18 @@ interface SceneOptions {
   readonly autoAccept?: boolean;
   readonly seed?: number;
   readonly config?: object;
+  /** Alice answers every check, but all that she sends on the path itself is lost. */
+  readonly isAliceMute?: boolean;
+}
+
+function mute(platform: Platform): void {
+  const openUdp = platform.openUdp.bind(platform);
+  platform.openUdp = (options, sink) => {
+    const port = openUdp(options, sink);
+    const send = port.send.bind(port);
+    port.send = (bytes, length, to) => isDataPacket(bytes) || send(bytes, length, to);
+    return port;
+  };
 }
 
 /** Two instances on two hosts; bob listens on virtual port 7. */
@@ -47,18 +61,20 @@ class Scene {
     autoAccept = true,
     seed = SEED,
     config = {},
+    isAliceMute = false,
   }: SceneOptions = {}) {
     this.network = new SimulatedNetwork({ seed, crypto: nodeCrypto, conditions: { delayUs } });
     this.signaling = new LocalSignaling(signaling, seed);
-    this.alice = this.#newPeer('alice', config);
+    this.alice = this.#newPeer('alice', config, isAliceMute);
     this.bob = this.#newPeer('bob', config);
     this.listen = this.bob.listenP2P({ virtualPort: 7, autoAccept });
     this.listen.on('connection', (incoming) => this.incoming.push(incoming));
   }
 
-  #newPeer(name: string, config: object): Networking {
+  #newPeer(name: string, config: object, isMute = false): Networking {
     const host = this.network.host(name);
     this.#hosts.push(host);
+    if (isMute) mute(host.platform);
     const { platform } = host;
     const identity = `str:${name}`;
     return new Networking({ platform, identity, config, signaling: this.signaling.join(identity, platform) });
@@ -248,6 +264,14 @@ describe('a P2P connection', () => {
     const client = scene.alice.openP2P('str:bob', 7, { signaling: { send: () => false } });
     scene.runUntil(() => client.state === 'ProblemDetectedLocally', SECOND);
     expect(client.info.endReason).to.equal(5002);
+  });
+
+  it('waits at its ease, to the end of timeoutInitial, for a peer that has a path and says nothing on it', () => {
+    const scene = new Scene({ isAliceMute: true, config: { timeoutInitial: 30_000, timeoutConnected: 5_000 } });
+    scene.open();
+    scene.runUntil(() => scene.incoming[0]?.connection.state === 'ProblemDetectedLocally', 40 * SECOND);
+    expect(scene.server.info.endReason).to.equal(5008);
+    expect(scene.network.nowUs).to.be.above(30 * SECOND);
   });
 
   it('does without signaling once it is Connected', () => {

@@ -303,7 +303,7 @@ export class Connection {
   #stateDueUs(nowUs: number): number {
     if (this.#state === 'Connecting') return Math.min(this.#handshake?.dueUs ?? NEVER, this.#phaseEndUs());
     if (this.#state === 'FindingRoute') {
-      return Math.min(this.#phaseEndUs(), this.#mayTransmit ? this.data.nextTimeoutUs(nowUs) : NEVER);
+      return Math.min(this.#phaseEndUs(), this.#mayTransmit ? this.data.nextTimeoutUs(nowUs, NEVER) : NEVER);
     }
     if (FACTS[this.#state].carriesData) {
       this.data.refreshSettings();

@@ -270,8 +270,9 @@ export class DataPath {
     return this.liveness.isTimedOut(this.settings.timeoutConnectedUs, nowUs);
   }
 
-  nextTimeoutUs(nowUs: number): number {
-    const livenessUs = this.liveness.nextTimeoutUs(this.settings.timeoutConnectedUs);
+  /** `patienceUs`: after so long a silence `onTime` gives the peer up; `NEVER` where nobody listens to that. */
+  nextTimeoutUs(nowUs: number, patienceUs: number = this.settings.timeoutConnectedUs): number {
+    const livenessUs = this.liveness.nextTimeoutUs(patienceUs);
     return Math.min(this.#packetDueUs(nowUs), this.delivery.lossDueUs(), livenessUs);
   }
 
