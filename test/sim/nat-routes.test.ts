@@ -117,6 +117,26 @@ describe('a P2P connection through NATs', function () {
     expect(game.missing).to.be.below(20);
   });
 
+  for (const [from, to] of [
+    ['alice', 'bob'],
+    ['bob', 'alice'],
+  ] as const) {
+    itSeeded(`is direct on both sides again after two seconds without a way from ${from} to ${to}`, () => {
+      const game = new Game({ alice: { home: 'restrictedCone' } });
+      game.play(2 * SECOND);
+      const { network, hosts, edges } = game.lab;
+      const link = network.link(hosts[from], edges[to]);
+      const before = link.conditions;
+      link.set({ lossRatio: 1 });
+      game.play(2 * SECOND);
+      link.set(before);
+      expect(game.play(12 * SECOND)).to.be.below(3 * SECOND);
+      expect(game.play(SECOND)).to.be.below(200 * MS);
+      expect(game.relayed).to.deep.equal([false, false]);
+      expect(game.missing).to.be.below(20);
+    });
+  }
+
   itSeeded('survives a router that forgets its mappings', () => {
     const game = new Game();
     game.play(2 * SECOND);

@@ -1,9 +1,10 @@
-// The pairs of candidates of one agent, best first. All straight pairs leave through the one port, so there is one per
-// remote candidate, and one more per TURN server of ours. Spec: "Checks and nomination" (7.11); RFC 8445, 6.1.2.
+// The pairs of candidates of one agent, best first, and which of them to check next. All straight pairs leave through
+// the one port, so there is one per remote candidate, and one more per TURN server of ours. Spec: "Checks and nomination"
+// (7.11); RFC 8445, 6.1.2, 6.1.4.
 //
 // There is no frozen state: with one component and one base per family, foundations would hold back nothing but the
 // best pairs.
-import { LONG_AGO } from '../base/time.ts';
+import { LONG_AGO, NEVER, US_PER_MS, US_PER_SECOND } from '../base/time.ts';
 import type { NetAddress } from '../platform.ts';
 import { type Candidate, isSameAddress } from './candidate.ts';
 import type { ConnectivityCheck } from './connectivity-check.ts';
@@ -28,8 +29,6 @@ export class Pair {
   readonly to: NetAddress;
   state: 'waiting' | 'inProgress' | 'succeeded' | 'failed' = 'waiting';
   check: ConnectivityCheck | undefined;
-  /** The peer has nominated it, before we knew that it works. */
-  isNominated = false;
   /** Transaction of the last nomination, to tell a retransmission from a new one. */
   nomination = '';
   requestsSent = 0;
@@ -70,9 +69,19 @@ export class Pair {
 
 /** RFC 8445, 6.1.2.5. */
 const MAX_PAIRS = 100;
+/** How soon a pair that is not in use is looked at again: a better one, one to fall back on, one while none works. */
+const PROBE_BETTER_US = 5 * US_PER_SECOND;
+const PROBE_BACKUP_US = 15 * US_PER_SECOND;
+const PROBE_ANY_US = 2 * US_PER_SECOND;
+/** While the selected path is in doubt, while a pair earns back trust, and at least after each check. */
+export const PROBE_SOON_US = 500 * US_PER_MS;
+/** As many are looked at again. */
+const MAX_PROBED_PAIRS = 16;
 
 export class CheckList {
   readonly pairs: Pair[] = [];
+  /** What the peer can send through: checked first. */
+  readonly triggered = new Set<Pair>();
   #isControlling: boolean;
 
   constructor(isControlling: boolean) {
@@ -113,6 +122,42 @@ export class CheckList {
     if (mine.least !== theirs.least) return theirs.least - mine.least;
     if (mine.most !== theirs.most) return theirs.most - mine.most;
     return Number(this.#isControllingHigher(b)) - Number(this.#isControllingHigher(a));
+  }
+
+  // ---- what to check next; how the selected pair fares is asked elsewhere
+
+  /** Triggered checks first, then pairs never checked, then those due for another look; best first. */
+  next(selected: Pair | undefined, nowUs: number): Pair | undefined {
+    for (const pair of this.triggered) if (pair.canBeChecked) return pair;
+    const waiting = this.pairs.find((pair) => pair.state === 'waiting' && pair.canBeChecked);
+    return waiting ?? this.#probed(selected).find((pair) => pair.nextProbeUs <= nowUs);
+  }
+
+  /** When the first one is due for another look. */
+  nextProbeUs(selected: Pair | undefined): number {
+    return this.#probed(selected).reduce((nextUs, pair) => Math.min(nextUs, pair.nextProbeUs), NEVER);
+  }
+
+  planProbe(pair: Pair, selected: Pair | undefined, isSuspect: boolean, nowUs: number): void {
+    let afterUs = PROBE_BACKUP_US;
+    if (isSuspect || (pair.state === 'succeeded' && !pair.isTrusted)) afterUs = PROBE_SOON_US;
+    else if (selected === undefined) afterUs = PROBE_ANY_US * Math.min(4, 1 + pair.failures);
+    else if (this.compare(pair, selected) < 0) afterUs = PROBE_BETTER_US;
+    pair.nextProbeUs = nowUs + afterUs;
+  }
+
+  hurryProbes(selected: Pair, nowUs: number): void {
+    for (const pair of this.pairs) {
+      if (pair !== selected) pair.nextProbeUs = Math.min(pair.nextProbeUs, nowUs);
+    }
+  }
+
+  /** Those that work come first: a relay to fall back on is not to be crowded out by what never worked. */
+  #probed(selected: Pair | undefined): Pair[] {
+    const isIdle = (pair: Pair) => pair !== selected && pair.state !== 'waiting' && pair.canBeChecked;
+    const idle = this.pairs.filter(isIdle);
+    const works = idle.filter(({ state }) => state === 'succeeded');
+    return [...works, ...idle.filter(({ state }) => state !== 'succeeded')].slice(0, MAX_PROBED_PAIRS);
   }
 
   #isControllingHigher(pair: Pair): boolean {

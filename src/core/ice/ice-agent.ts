@@ -172,11 +172,15 @@ export class IceAgent {
     return this.#events.shift();
   }
 
-  /** A genuine (decrypted) datagram came this way; `relay` as `IceArrival.relay`. Spares checks while data flows. */
+  /**
+   * A genuine (decrypted) datagram came this way; `relay` as `IceArrival.relay`. Spares checks while data flows, and
+   * shows who controls on which path the peer is.
+   */
   noteDataReceived(remote: NetAddress, relay: Relay | undefined, nowUs: number): void {
     const { selected } = this.#finder;
-    if (selected === undefined || selected.relay !== relay || !isAddressOf(remote, selected.to)) return;
-    this.#finder.noteData(selected, nowUs);
+    if (selected === undefined) return;
+    if (selected.relay === relay && isAddressOf(remote, selected.to)) this.#finder.noteData(nowUs);
+    else this.#finder.noteStrayData(nowUs);
   }
 
   candidateTable(): readonly CandidateRow[] {

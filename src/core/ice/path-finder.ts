@@ -3,7 +3,7 @@
 import { LONG_AGO, NEVER, US_PER_MS, US_PER_SECOND } from '../base/time.ts';
 import type { NetAddress } from '../platform.ts';
 import { candidatePriority } from './candidate.ts';
-import { CheckList, type Pair } from './check-list.ts';
+import { CheckList, type Pair, PROBE_SOON_US } from './check-list.ts';
 import {
   CHECK_WAITS_US,
   type Checker,
@@ -28,17 +28,11 @@ export interface PathListener {
 
 /** Between two checks of one agent (RFC 8445, 14.2: at least 5 ms). */
 const PACE_US = 20 * US_PER_MS;
-/** How soon a pair that is not in use is looked at again: a better one, one to fall back on, one while none works. */
-const PROBE_BETTER_US = 5 * US_PER_SECOND;
-const PROBE_BACKUP_US = 15 * US_PER_SECOND;
-const PROBE_ANY_US = 2 * US_PER_SECOND;
-/** While the selected path is in doubt, and while a pair earns back trust. */
-const PROBE_SOON_US = 500 * US_PER_MS;
-/** As many are looked at again. */
-const MAX_PROBED_PAIRS = 16;
 const MAX_DISTRUST = 4;
 /** The controlled side waits so long for a nomination before it leaves a dead path by itself. */
 const NOMINATION_PATIENCE_US = 500 * US_PER_MS;
+/** So long the peer may take to follow a nomination before it gets another one. */
+const FOLLOW_US = 2 * US_PER_SECOND;
 
 export class PathFinder implements Timed, Checker {
   deadlineUs = NEVER;
@@ -51,9 +45,13 @@ export class PathFinder implements Timed, Checker {
   readonly #local: Credentials;
   readonly #tieBreaker = new Uint8Array(8);
   #remote: Credentials | undefined;
-  readonly #triggered = new Set<Pair>();
   /** Controlling: the pair whose nomination is under way. */
   #nominated: Pair | undefined;
+  #nominatedAtUs = LONG_AGO;
+  /** Controlled: the pair that the peer nominated last, and uses itself, whatever we think of it. */
+  #wanted: Pair | undefined;
+  /** There was a path, and there is none. */
+  #isLost = false;
   #watch: PathWatch | undefined;
   #suspectSinceUs = NEVER;
   #lastCheckUs = LONG_AGO;
@@ -119,9 +117,20 @@ export class PathFinder implements Timed, Checker {
 
   // ---- what comes from the peer
 
-  /** A genuine datagram of the connection came this way. */
-  noteData(pair: Pair, nowUs: number): void {
-    if (pair === this.selected) this.#watch?.noteData(nowUs);
+  /** A genuine datagram of the connection came on the selected way. */
+  noteData(nowUs: number): void {
+    this.#watch?.noteData(nowUs);
+  }
+
+  /** One came another way. A peer that goes on so has left ours or never got there, and is told again. */
+  noteStrayData(nowUs: number): void {
+    const { selected } = this;
+    if (!this.isControlling || selected === undefined) return;
+    this.#watch?.noteStrayData(nowUs);
+    if (this.#suspectSinceUs !== NEVER || nowUs - this.#nominatedAtUs < FOLLOW_US) return;
+    this.#watch?.noteAsked(nowUs);
+    this.#nominate(selected, nowUs);
+    this.handleTimeout(nowUs);
   }
 
   /** A request whose user name and integrity are right; `pair` is undefined if there is no room for one. */
@@ -149,7 +158,7 @@ export class PathFinder implements Timed, Checker {
 
   #switchRole(): void {
     this.isControlling = !this.isControlling;
-    this.#nominated = undefined;
+    this.#nominated = this.#wanted = undefined;
     this.list.setRole(this.isControlling);
   }
 
@@ -158,14 +167,14 @@ export class PathFinder implements Timed, Checker {
     pair.requestsReceived++;
     if (pair === this.selected) this.#watch?.noteQuestion(nowUs);
     const transaction = latin1(request.transactionId);
-    const isNomination = request.has(StunAttribute.UseCandidate) && !this.isControlling;
-    const isNew = isNomination && pair.nomination !== transaction;
-    if (isNomination) pair.nomination = transaction;
-    if (isNew && pair.state === 'succeeded') this.#select(pair, nowUs);
-    else if (isNew) pair.isNominated = true;
+    if (request.has(StunAttribute.UseCandidate) && !this.isControlling && pair.nomination !== transaction) {
+      pair.nomination = transaction;
+      this.#wanted = pair;
+      this.#reconsider(nowUs);
+    }
     if (pair.state !== 'succeeded') {
       if (pair.check !== undefined) pair.check.restart(nowUs);
-      else this.#triggered.add(pair);
+      else this.list.triggered.add(pair);
     }
     this.handleTimeout(nowUs);
   }
@@ -178,7 +187,7 @@ export class PathFinder implements Timed, Checker {
       // Any other error means that the peer does not want this check.
       if (message.errorCode !== 487) this.#handleFailure(check, nowUs);
       else if (check.content.isControlling === this.isControlling) this.#switchRole();
-      if (message.errorCode === 487) this.#triggered.add(pair);
+      if (message.errorCode === 487) this.list.triggered.add(pair);
       this.handleTimeout(nowUs);
       return;
     }
@@ -195,7 +204,7 @@ export class PathFinder implements Timed, Checker {
     if (pair === this.#nominated && check.content.nominates) {
       this.#nominated = undefined;
       if (this.isControlling) this.#select(pair, nowUs);
-    } else if (pair.isNominated && !this.isControlling) this.#select(pair, nowUs);
+    }
     this.#reconsider(nowUs);
     this.handleTimeout(nowUs);
   }
@@ -220,7 +229,6 @@ export class PathFinder implements Timed, Checker {
       pair.state = 'failed';
       pair.failures++;
       pair.streak = 0;
-      pair.isNominated = false;
       this.#planProbe(pair, nowUs);
     }
     this.#reconsider(nowUs);
@@ -232,34 +240,39 @@ export class PathFinder implements Timed, Checker {
   /** Whether another pair should be taken than the selected one. */
   #reconsider(nowUs: number): void {
     if (this.#remote === undefined) return;
+    // Who has left by itself comes back by itself: the peer may see no reason to nominate again, and GNS never does.
+    if (this.#wanted?.isTrusted) this.#select(this.#wanted, nowUs);
     const { selected } = this;
     const isSuspect = this.#suspectSinceUs !== NEVER;
     // What answered before the doubts began proves nothing.
     const sinceUs = isSuspect ? (this.#watch?.openSinceUs ?? LONG_AGO) : LONG_AGO;
-    const isWanted = (pair: Pair) => {
+    const isBetter = (pair: Pair) => {
       if (pair === selected || pair.state !== 'succeeded' || pair.answeredAtUs < sinceUs) return false;
       return selected === undefined || isSuspect || (pair.isTrusted && this.list.compare(pair, selected) < 0);
     };
-    const best = this.list.pairs.find(isWanted);
+    const best = this.list.pairs.find(isBetter);
     if (best === undefined) return;
     if (this.isControlling) this.#nominate(best, nowUs);
-    else if (isSuspect && nowUs - this.#suspectSinceUs >= NOMINATION_PATIENCE_US) this.#select(best, nowUs);
+    else if (this.#isLost || (isSuspect && nowUs - this.#suspectSinceUs >= NOMINATION_PATIENCE_US)) {
+      this.#select(best, nowUs);
+    }
   }
 
   #nominate(pair: Pair, nowUs: number): void {
-    if (this.#nominated !== undefined) return;
+    // That the selected one is nominated again must not keep us on it.
+    if (this.#nominated !== undefined && this.#nominated !== this.selected) return;
     this.#nominated = pair;
-    this.#cancel(pair);
+    this.#nominatedAtUs = nowUs;
     this.#check(pair, NOMINATION_WAITS_US, nowUs);
   }
 
   #select(pair: Pair, nowUs: number): void {
-    pair.isNominated = false;
     if (pair === this.selected) return;
     const before = this.selected;
     if (before !== undefined && this.#suspectSinceUs !== NEVER) this.#distrust(before, nowUs);
     else if (before !== undefined) this.#planProbe(before, nowUs);
     this.#suspectSinceUs = NEVER;
+    this.#isLost = false;
     this.selected = pair;
     this.#watch = new PathWatch(this.#exchange.random, Math.max(0, pair.rttUs), nowUs);
     this.#listener.onPath('selected', pair, nowUs);
@@ -276,16 +289,12 @@ export class PathFinder implements Timed, Checker {
     const lost = this.selected;
     this.selected = this.#watch = undefined;
     this.#suspectSinceUs = NEVER;
+    this.#isLost = true;
     this.#listener.onPath('lost', lost, nowUs);
   }
 
   #planProbe(pair: Pair, nowUs: number): void {
-    const { selected } = this;
-    let afterUs = PROBE_BACKUP_US;
-    if (this.#suspectSinceUs !== NEVER || (pair.state === 'succeeded' && !pair.isTrusted)) afterUs = PROBE_SOON_US;
-    else if (selected === undefined) afterUs = PROBE_ANY_US * Math.min(4, 1 + pair.failures);
-    else if (this.list.compare(pair, selected) < 0) afterUs = PROBE_BETTER_US;
-    pair.nextProbeUs = nowUs + afterUs;
+    this.list.planProbe(pair, this.selected, this.#suspectSinceUs !== NEVER, nowUs);
   }
 
   // ---- asking
@@ -294,11 +303,11 @@ export class PathFinder implements Timed, Checker {
     if (this.#remote === undefined) return;
     this.#watchSelected(nowUs);
     if (nowUs >= this.#lastCheckUs + PACE_US) {
-      const pair = this.#nextPair(nowUs);
+      const pair = this.list.next(this.selected, nowUs);
       if (pair !== undefined) {
-        this.#triggered.delete(pair);
+        this.list.triggered.delete(pair);
         const isKnown = pair.state === 'succeeded' || pair.failures > 0;
-        this.#check(pair, isKnown && !pair.isNominated ? PROBE_WAITS_US : CHECK_WAITS_US, nowUs);
+        this.#check(pair, isKnown && pair !== this.#wanted ? PROBE_WAITS_US : CHECK_WAITS_US, nowUs);
       }
     }
     this.#exchange.timers.set(this, this.#nextTimeoutUs(nowUs));
@@ -312,6 +321,8 @@ export class PathFinder implements Timed, Checker {
     if (verdict === 'lost') {
       this.#distrust(selected, nowUs);
       this.#lose(nowUs);
+      // Nothing was answered since the doubts began: what worked before proves nothing.
+      for (const pair of this.list.pairs) pair.state = 'failed';
       this.retryAll(nowUs);
       return;
     }
@@ -322,39 +333,18 @@ export class PathFinder implements Timed, Checker {
     if (verdict === 'suspect') this.#reconsider(nowUs);
     if (this.selected === selected && watch.nextQuestionUs() <= nowUs) {
       // Other ways are looked at in time, so that one is at hand when this one is given up.
-      if (verdict !== 'fine') this.#hurryProbes(nowUs);
+      if (verdict !== 'fine') this.list.hurryProbes(selected, nowUs);
       watch.noteAsked(nowUs);
       this.#check(selected, CONSENT_WAITS_US, nowUs);
     }
   }
 
-  #hurryProbes(nowUs: number): void {
-    for (const pair of this.list.pairs) {
-      if (pair !== this.selected) pair.nextProbeUs = Math.min(pair.nextProbeUs, nowUs);
-    }
-  }
-
-  /** Triggered checks first, then pairs never checked, then those due for another look; best first. */
-  #nextPair(nowUs: number): Pair | undefined {
-    for (const pair of this.#triggered) if (pair.canBeChecked) return pair;
-    const waiting = this.list.pairs.find((pair) => pair.state === 'waiting' && pair.canBeChecked);
-    return waiting ?? this.#probed().find((pair) => pair.nextProbeUs <= nowUs);
-  }
-
-  /** Those that work come first: a relay to fall back on is not to be crowded out by what never worked. */
-  #probed(): Pair[] {
-    const isIdle = (pair: Pair) => pair !== this.selected && pair.state !== 'waiting' && pair.canBeChecked;
-    const idle = this.list.pairs.filter(isIdle);
-    const works = idle.filter(({ state }) => state === 'succeeded');
-    return [...works, ...idle.filter(({ state }) => state !== 'succeeded')].slice(0, MAX_PROBED_PAIRS);
-  }
-
   #nextTimeoutUs(nowUs: number): number {
-    let nextUs = this.#watch?.nextQuestionUs() ?? NEVER;
-    for (const pair of this.#probed()) nextUs = Math.min(nextUs, pair.nextProbeUs);
+    const { selected } = this;
+    const nextUs = Math.min(this.#watch?.nextQuestionUs() ?? NEVER, this.list.nextProbeUs(selected));
     const pacedUs = this.#lastCheckUs + PACE_US;
     if (nextUs <= nowUs) return Math.max(nowUs + 1, pacedUs);
-    return this.#nextPair(nowUs) === undefined ? nextUs : Math.max(nowUs + 1, Math.min(pacedUs, nextUs));
+    return this.list.next(selected, nowUs) === undefined ? nextUs : Math.max(nowUs + 1, Math.min(pacedUs, nextUs));
   }
 
   #check(pair: Pair, waitsUs: readonly number[], nowUs: number): void {
@@ -391,7 +381,8 @@ export class PathFinder implements Timed, Checker {
 
   #forget(pair: Pair): void {
     this.#cancel(pair);
-    this.#triggered.delete(pair);
+    this.list.triggered.delete(pair);
     if (this.#nominated === pair) this.#nominated = undefined;
+    if (this.#wanted === pair) this.#wanted = undefined;
   }
 }

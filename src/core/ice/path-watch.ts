@@ -24,6 +24,7 @@ export class PathWatch {
   #consentUs: number;
   #idleUs = ALERT_US;
   #dataAtUs = LONG_AGO;
+  #strayAtUs = LONG_AGO;
   #askedAtUs: number;
   /** When the first question after the last answer was asked. */
   #openSinceUs = NEVER;
@@ -40,6 +41,11 @@ export class PathWatch {
   noteData(nowUs: number): void {
     this.#heardAtUs = this.#dataAtUs = nowUs;
     this.#idleUs = ALERT_US;
+  }
+
+  /** The peer sends another way: what else it says on this one does not mean that it hears us. */
+  noteStrayData(nowUs: number): void {
+    this.#strayAtUs = nowUs;
   }
 
   /** The peer has asked us. */
@@ -85,7 +91,7 @@ export class PathWatch {
     const patienceUs = Math.max(US_PER_SECOND, 3 * this.#rttUs);
     if (this.#openQuestions >= 8 && openUs >= 5 * patienceUs) return 'lost';
     // Who still hears the peer is less sure that something is wrong: on a lossy path answers get lost too.
-    const isSilent = silentUs >= patienceUs;
+    const isSilent = silentUs >= patienceUs || nowUs - this.#strayAtUs < ALERT_US;
     if (this.#openQuestions >= 4 && openUs >= (isSilent ? 1 : 3) * patienceUs) return 'suspect';
     return openUs >= Math.max(400 * US_PER_MS, 2 * this.#rttUs) ? 'uneasy' : 'fine';
   }

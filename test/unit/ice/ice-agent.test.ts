@@ -108,6 +108,19 @@ function answerTo(request: StunMessage, pwd: string | undefined = 'remote-pwd', 
   return writer.addFingerprint().finish();
 }
 
+/** Data comes from there every 50 ms, and every check is answered: how many of these were nominations? */
+function nominationsIn(stage: Stage, durationUs: number, from: NetAddress): number {
+  let count = 0;
+  for (const endUs = stage.nowUs + durationUs; stage.nowUs < endUs; stage.runUntil(stage.nowUs + 50 * MS)) {
+    stage.agent.noteDataReceived(from, undefined, stage.nowUs);
+    for (const { message } of stage.sent()) {
+      if (message.has(A.UseCandidate)) count++;
+      stage.receive(answerTo(message));
+    }
+  }
+  return count;
+}
+
 function stateOf({ agent }: Stage): string | undefined {
   return agent.checkTable()[0]?.state;
 }
@@ -214,6 +227,17 @@ describe('an ICE agent that asks', () => {
     expect(stage.events()).to.deep.equal(['routeSelected']);
     expect(stage.agent.selectedRoute!.remote).to.deep.equal(PEER);
     expect(stage.agent.selectedRoute!.kind).to.equal('host');
+  });
+
+  it('nominates its path again when data keeps coming another way, every two seconds', () => {
+    const stage = new Stage();
+    stage.receive(answerTo(stage.withPeer().message));
+    expect(nominationsIn(stage, 1_900 * MS, STRANGER)).to.equal(1);
+    expect(nominationsIn(stage, 200 * MS, STRANGER)).to.equal(1);
+    expect(nominationsIn(stage, 10_000 * MS, STRANGER)).to.be.within(4, 5);
+    expect(nominationsIn(stage, 10_000 * MS, PEER)).to.equal(0);
+    expect(stage.events()).to.deep.equal(['routeSelected']);
+    expect(stage.agent.selectedRoute!.remote).to.deep.equal(PEER);
   });
 
   it('sends the attributes that GNS sends, in its order', () => {
