@@ -23,6 +23,7 @@ import {
   readPublicKey,
 } from '../core/certs/issue.ts';
 import { coversApp, TrustStore } from '../core/certs/trust-store.ts';
+import type { ConfigScope } from '../core/config/scope.ts';
 import type { ConfigOptions } from '../core/config/values.ts';
 import type { Environment } from '../core/connection/environment.ts';
 import { StrayLimiter } from '../core/endpoint/endpoint.ts';
@@ -50,6 +51,13 @@ export function authConfig(allow: AllowWithoutAuth | undefined): ConfigOptions {
     throw new NetworkingError('InvalidParam', `allowWithoutAuth cannot be "${allow}"; expected never, warn or always`);
   }
   return { ipAllowWithoutAuth, ipLocalHostAllowWithoutAuth: ipAllowWithoutAuth };
+}
+
+/** Throws `InvalidParam` where peers have to be vouched for and we are not: every caller would be turned away. */
+export function mustBeAbleToAnswer(config: ConfigScope, certificate: Environment['certificate'], where: string): void {
+  if (config.get('ipAllowWithoutAuth') !== 0 || certificate !== undefined) return;
+  const why = 'ipAllowWithoutAuth is 0 and this instance has no certificate of an authority';
+  throw new NetworkingError('InvalidParam', `cannot listen on ${where}: ${why}`);
 }
 
 export interface CredentialOptions {

@@ -14,7 +14,7 @@ import { nodePlatform } from '../node/platform.ts';
 import { broadcast, type OutgoingBatchMessage, type SendResult, sendMessages } from './batch.ts';
 import { ConnectRace, identityOf, mustBeAsymmetric, orAborted, resolveTargets } from './connect.ts';
 import { Connection } from './connection.ts';
-import { authConfig, Credentials, environmentOf } from './credentials.ts';
+import { authConfig, Credentials, environmentOf, mustBeAbleToAnswer } from './credentials.ts';
 import { Driver } from './driver.ts';
 import type { FakeNetworkCounts } from './fake-network.ts';
 import { checkLimits, guarded, IncomingConnection, type ListenOptions, ListenSocket } from './listen-socket.ts';
@@ -112,10 +112,7 @@ export class Networking implements AsyncDisposable {
     config.setAll(authConfig(options.allowWithoutAuth));
     if (options.config !== undefined) config.setAll(options.config);
     mustBeAsymmetric(config, 'listen');
-    if (config.get('ipAllowWithoutAuth') === 0 && this.#endpoint.env.certificate === undefined) {
-      const why = 'ipAllowWithoutAuth is 0 and this instance has no certificate of an authority';
-      throw new NetworkingError('InvalidParam', `cannot listen on ${host} port ${port}: ${why}`);
-    }
+    mustBeAbleToAnswer(config, this.#endpoint.env.certificate, `${host} port ${port}`);
     if (options.p2p === true) this.#p2p.mustShare(options);
     const admission = { limits: checkLimits(options.limits), admit: guarded(options.admit, this.platform) };
     const listener = this.#driver.openPort({ address: host, port, reusePort }, (udpPort) =>
@@ -187,8 +184,8 @@ export class Networking implements AsyncDisposable {
   }
 
   /**
-   * Listens for P2P connections on a virtual port. Throws `InvalidParam`, `InvalidState` if somebody listens there,
-   * `BindFailed`, and as `config.set` does.
+   * Listens for P2P connections on a virtual port. Throws `InvalidParam`, also without a certificate where peers need
+   * one, `InvalidState` if somebody listens there, `BindFailed`, and as `config.set` does.
    */
   listenP2P(options: ListenP2POptions): ListenSocket {
     this.#mustBeOpen();

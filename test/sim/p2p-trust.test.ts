@@ -80,6 +80,22 @@ describe('trust between P2P peers', () => {
     expect(stage.incoming[0]!.info.flags.unauthenticated).to.equal(false);
   });
 
+  it('cannot be demanded by a listener for whom nobody vouches, as it could answer no caller', () => {
+    const stage = new Stage(proven('alice'), {});
+    const refused = { code: 'InvalidParam', message: /cannot listen on virtual port 7: .*no certificate/ };
+    for (const options of [{ allowWithoutAuth: 'never' }, { config: { ipAllowWithoutAuth: 0 } }] as const) {
+      let error: unknown;
+      try {
+        stage.listen(options);
+      } catch (thrown) {
+        error = thrown;
+      }
+      expect(error).to.have.property('code', refused.code);
+      expect(String(error)).to.match(refused.message);
+    }
+    stage.listen({ allowWithoutAuth: 'warn' });
+  });
+
   it('is not given to somebody whom nobody vouches for; the caller and the listen socket are told', () => {
     const stage = new Stage({}, proven('bob'));
     const socket = stage.listen();
