@@ -372,7 +372,8 @@ export class Connection
   }
 
   #handOut(): void {
-    while (this.listenerCount('message') > 0) {
+    const { receiver } = this.#core.data.delivery;
+    while (receiver.queuedMessages > 0 && this.listenerCount('message') > 0) {
       const message = this.receiveNext();
       if (message === undefined) return;
       this.emit('message', message);

@@ -89,7 +89,7 @@ export class Driver {
   #onReceived(nowUs: number): void {
     const isAlone = nowUs >= this.#receivedAtUs + FLOW_US;
     this.#receivedAtUs = nowUs;
-    if (isAlone && !this.#isSettlePlanned) this.settle();
+    if (isAlone && !this.#isSettlePlanned) this.settle(nowUs);
     else this.poke();
   }
 
@@ -143,18 +143,20 @@ export class Driver {
     if (this.#isSettlePlanned || this.#isSettling) return;
     this.#isSettlePlanned = true;
     this.#plannedAtUs = this.platform.nowUs();
-    this.platform.defer(() => {
-      this.#isSettlePlanned = false;
-      this.settle();
-    });
+    this.platform.defer(this.#settlePlanned);
   }
 
+  readonly #settlePlanned = (): void => {
+    this.#isSettlePlanned = false;
+    this.settle();
+  };
+
   /** Sends all that may be sent, tells all that is to be told, and sets the alarm. */
-  settle(): void {
+  settle(startedAtUs = this.platform.nowUs()): void {
     if (this.#isSettling) return;
     this.#isSettling = true;
     const { platform } = this;
-    let nowUs = platform.nowUs();
+    let nowUs = startedAtUs;
     // Before the alarm that would have told is moved.
     this.#noticeStall(nowUs);
     this.#plannedAtUs = NEVER;
