@@ -113,6 +113,38 @@ describe('small reliable messages at 60 Hz, with 2 % loss each way', () => {
   }).timeout(LONG_TEST_MS);
 });
 
+describe('small reliable messages at 60 Hz, of which a busy peer loses 7 % in bursts', () => {
+  itSeeded('wait for the packet after the burst and the news of it, not for a timeout', async (seed) => {
+    const pathUs = MS;
+    const link = { delayUs: pathUs, burst: { enterRatio: 0.0376, leaveRatio: 0.5 } };
+    const course = await play({ seed, link }, 0, 3 * 60 * 60, sendNow(true));
+    expect(course.latenciesUs).to.have.length(3 * 60 * 60);
+    // A burst takes two packets, and one in a hundred messages meets one of at least three.
+    const recoveryUs = TICK_US + 3 * MS + 2 * pathUs;
+    expect(percentileUs(course, 0.95)).to.be.below(2 * TICK_US + recoveryUs);
+    expect(percentileUs(course, 0.99)).to.be.below(4 * TICK_US + recoveryUs);
+    expect(percentileUs(course, 0.999)).to.be.below(8 * TICK_US + recoveryUs);
+  }).timeout(LONG_TEST_MS);
+});
+
+describe('small reliable messages at 60 Hz, while nothing comes back for most of a second', () => {
+  itSeeded('still come in time', async (seed) => {
+    const link = { delayUs: MS };
+    const pair = new Pair({ seed, link });
+    const { client, server } = await pair.connect();
+    await pair.advance(2 * SECOND);
+    pair.setLink(link, { lossRatio: 1 });
+    for (let tick = 1; tick <= 48; tick++) {
+      client.connection.send(new Uint8Array(MESSAGE_BYTES), { noNagle: true });
+      await pair.advance(TICK_US);
+      expect(server.messages).to.have.length(tick);
+    }
+    pair.setLink(link);
+    await pair.until(() => client.connection.status().sentUnackedReliableBytes === 0, SECOND);
+    await pair.end();
+  });
+});
+
 describe('redundantSends', () => {
   itSeeded('lets a message that nothing follows go again by itself, once for each', async (seed) => {
     const link = { delayUs: PATH_US };

@@ -25,10 +25,12 @@ const RTO_WITHOUT_PING_US = 1_000_000;
 const RTO_MARGIN_US = 60_000;
 const MAX_MEMORY_US = 3_000_000;
 /**
- * A receiver whose buffer is full refuses packets, which looks like loss. After so many in a row (no network loses that
- * many and lives) we only probe now and then, where GNS goes on at full rate. Spec: 03 §3.7.
+ * A receiver whose buffer is full refuses packets, which looks like loss. After so much in a row (no network loses that
+ * and lives) we only probe now and then, where GNS goes on at full rate. Packets alone would not do: of small ones as
+ * many count as lost when acks are a third of a second late. Spec: 03 §3.7.
  */
 const STALL_LOSSES = 64;
+const STALL_BYTES = STALL_LOSSES * 1024;
 const PROBE_INTERVAL_US = 250_000;
 
 export class InFlight {
@@ -44,8 +46,9 @@ export class InFlight {
   readonly #segmentPool: SentSegment[] = [];
   #rtoUs = RTO_WITHOUT_PING_US;
   #memoryUs = 2 * RTO_WITHOUT_PING_US;
-  /** Packets with reliable data that were lost since one last arrived. */
+  /** Packets with reliable data that were lost since one last arrived, and the data in them. */
   #lossesInARow = 0;
+  #lostBytesInARow = 0;
   /** Pieces of messages that wait for a receipt, in packets that are remembered. */
   #trackedPieces = 0;
   /** No packet before this one is in flight. */
@@ -67,7 +70,7 @@ export class InFlight {
 
   /** The peer takes nothing, most likely because its application does not read. */
   get isStalled(): boolean {
-    return this.#lossesInARow >= STALL_LOSSES;
+    return this.#lossesInARow >= STALL_LOSSES && this.#lostBytesInARow >= STALL_BYTES;
   }
 
   /** When the oldest packet in flight counts as lost. */
@@ -137,7 +140,7 @@ export class InFlight {
         const segment = record.segments[i]!;
         if (segment.state === SegmentState.Acked) continue;
         segment.lane.markAcked(segment);
-        this.#lossesInARow = 0;
+        this.#lossesInARow = this.#lostBytesInARow = 0;
         this.probeAtUs = 0;
       }
       this.#forget(record);
@@ -154,14 +157,16 @@ export class InFlight {
   /** The packet counts as lost once: what it carried last goes again. The record stays, a late ack still helps. */
   #onLost(record: PacketRecord, nowUs: number): void {
     record.isInFlight = false;
-    if (record.segments.length > 0 && ++this.#lossesInARow >= STALL_LOSSES) this.probeAtUs = nowUs + PROBE_INTERVAL_US;
     this.report.lostMarks |= record.statsMark;
     if (record.datagramBytes > MAX_DATAGRAM_BYTES) this.mtu.onLargeLost(record.number, nowUs);
+    if (record.segments.length > 0) this.#lossesInARow++;
     for (let i = 0; i < record.segments.length; i++) {
       const segment = record.segments[i]!;
+      this.#lostBytesInARow += segment.end - segment.start;
       if (segment.state === SegmentState.InFlight && segment.packetNumber === record.number)
         segment.lane.markLost(segment);
     }
+    if (record.segments.length > 0 && this.isStalled) this.probeAtUs = nowUs + PROBE_INTERVAL_US;
   }
 
   /** Declares losses by time, and forgets packets that nobody will acknowledge any more. */
