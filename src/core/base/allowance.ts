@@ -17,6 +17,8 @@ export class Allowance {
 
   /** Whether one more is allowed now. */
   hasAny(nowUs: number): boolean {
+    // No time at all times infinity is not a number.
+    if (this.#perSec === Number.POSITIVE_INFINITY) return true;
     const earned = ((nowUs - this.#countedAtUs) * this.#perSec) / US_PER_SECOND;
     this.#left = Math.min(this.#atOnce, this.#left + Math.max(0, earned));
     this.#countedAtUs = nowUs;

@@ -9,7 +9,7 @@ import { sipHash24 } from '../crypto/siphash.ts';
 
 /** Infinity: no limit. */
 export interface ListenLimits {
-  /** Answers a second to those who have not shown their address. Default: 10,000, and as many at once. */
+  /** Answers a second to those who have not shown their address, 1000 of them at once. Default: 10,000. */
   readonly challengesPerSec?: number;
   /** Requests a second that are looked at closely: each costs signature checks. Default: 1000, and as many at once. */
   readonly handshakesPerSec?: number;
@@ -58,6 +58,9 @@ export interface StrangerStats {
   readonly dropped: Readonly<Record<DropReason, number>>;
 }
 
+/** A flood that begins must not buy a second's worth of answers while the players wait. */
+const MAX_CHALLENGES_AT_ONCE = 1_000;
+
 export class Gate {
   readonly #limits: Required<ListenLimits>;
   readonly #challenges: Allowance;
@@ -78,7 +81,7 @@ export class Gate {
   constructor(limits: ListenLimits, key: Uint8Array) {
     this.#limits = { ...DEFAULT_LIMITS, ...limits };
     const { challengesPerSec, handshakesPerSec, handshakesPerSecPerSource } = this.#limits;
-    this.#challenges = new Allowance(challengesPerSec, atOnce(challengesPerSec));
+    this.#challenges = new Allowance(challengesPerSec, Math.min(atOnce(challengesPerSec), MAX_CHALLENGES_AT_ONCE));
     this.#handshakes = new Allowance(handshakesPerSec, atOnce(handshakesPerSec));
     this.#sources = new SourceTable(handshakesPerSecPerSource, 2 * atOnce(handshakesPerSecPerSource), key);
   }

@@ -14,16 +14,17 @@ import { FACTS } from '../connection/state-table.ts';
 import { ServerHandshake } from '../connection/udp-handshake.ts';
 import { ChallengeCookies } from '../crypto/siphash.ts';
 import type { NetAddress, UdpPort } from '../platform.ts';
+import { answerChallenge, peekChallenge } from '../wire/challenge.ts';
 import {
   type ConnectRequest,
   type ControlPacket,
   ControlPacketId,
   decodeControlPacket,
   encodeControlPacket,
+  MAX_CONTROL_PACKET_BYTES,
   MIN_DATAGRAM_BYTES,
 } from '../wire/control-packets.ts';
 import { isDataPacket, recipientOf } from '../wire/data-packet.ts';
-import { peekChallenge } from '../wire/peek-challenge.ts';
 import { type AdmissionHook, type AdmissionOptions, applicantOf, Refusals } from './admission.ts';
 import type { Endpoint } from './endpoint.ts';
 import { type DropReason, Gate, type StrangerStats } from './gate.ts';
@@ -35,9 +36,12 @@ const MAX_OUTBOX = 1024;
 const REPLACE_AFTER_SILENCE_US = 2 * US_PER_SECOND;
 const COOKIE_KEY_BYTES = 16;
 
+/** Working space for the answer at hand. */
+const ANSWER = new Uint8Array(MAX_CONTROL_PACKET_BYTES);
+
 interface Reply {
   readonly to: NetAddress;
-  readonly packet: ControlPacket;
+  readonly bytes: Uint8Array;
 }
 
 export class Listener implements DatagramTarget {
@@ -158,23 +162,21 @@ export class Listener implements DatagramTarget {
     if (kind !== ControlPacketId.ChallengeRequest && kind !== ControlPacketId.ConnectionClosed) return 'stray';
     if (this.isClosing && kind === ControlPacketId.ChallengeRequest) return 'closing';
     if (!this.#gate.mayAnswer(nowUs)) return 'challengeLimit';
+    if (kind === ControlPacketId.ChallengeRequest) {
+      const challenge = this.#cookies.issue(IpAddress.fromNet(from).bytes, from.port, nowUs);
+      const replyBytes = answerChallenge(bytes, length, challenge, PROTOCOL_VERSION, ANSWER);
+      if (replyBytes === 0) return 'malformed';
+      this.#reply(from, replyBytes);
+      return undefined;
+    }
     const packet = decodeControlPacket(bytes, length);
-    if (packet?.kind === 'connectionClosed') {
-      const { toConnectionId, fromConnectionId } = packet;
-      this.#reply(from, {
-        kind: 'noConnection',
-        fromConnectionId: toConnectionId,
-        toConnectionId: fromConnectionId,
-      });
-    } else if (packet?.kind === 'challengeRequest' && packet.connectionId !== 0) {
-      this.#reply(from, {
-        kind: 'challengeReply',
-        connectionId: packet.connectionId,
-        challenge: this.#cookies.issue(IpAddress.fromNet(from).bytes, from.port, nowUs),
-        echoedTimestamp: packet.timestamp,
-        protocolVersion: PROTOCOL_VERSION,
-      });
-    } else return 'malformed';
+    if (packet?.kind !== 'connectionClosed') return 'malformed';
+    const { toConnectionId, fromConnectionId } = packet;
+    this.#replyPacket(from, {
+      kind: 'noConnection',
+      fromConnectionId: toConnectionId,
+      toConnectionId: fromConnectionId,
+    });
     return undefined;
   }
 
@@ -215,7 +217,7 @@ export class Listener implements DatagramTarget {
     const client = `${request.clientConnectionId} ${identity}`;
     if (this.#byClient.has(client)) {
       // The same client from another address: whoever was first keeps the id.
-      this.#reply(from, {
+      this.#replyPacket(from, {
         kind: 'connectionClosed',
         toConnectionId: request.clientConnectionId,
         fromConnectionId: 0,
@@ -293,16 +295,22 @@ export class Listener implements DatagramTarget {
     if (ports.size === 0) this.#byAddress.delete(address);
   }
 
-  #reply(to: NetAddress, packet: ControlPacket): void {
+  #replyPacket(to: NetAddress, packet: ControlPacket): void {
+    this.#reply(to, encodeControlPacket(packet, ANSWER));
+  }
+
+  /** Sends what is in `ANSWER`. */
+  #reply({ address, port }: NetAddress, length: number): void {
     if (this.#outbox.length >= MAX_OUTBOX) return;
-    this.#outbox.push({ to: { address: to.address, port: to.port }, packet });
+    this.#outbox.push({ to: { address, port }, bytes: ANSWER.slice(0, length) });
     this.#endpoint.touchListener(this);
   }
 
   pollTransmit(slot: TransmitSlot): boolean {
     const reply = this.#outbox.shift();
     if (reply === undefined) return false;
-    slot.length = encodeControlPacket(reply.packet, slot.bytes);
+    slot.bytes.set(reply.bytes);
+    slot.length = reply.bytes.length;
     slot.path = { port: this.port, remote: reply.to };
     this.#gate.onSent(slot.length);
     return true;

@@ -160,7 +160,8 @@ export function encodeControlPacket(packet: ControlPacket, out: Uint8Array): num
 
 // Framing. Plain: id, message. Padded: id, 16-bit length, message, zeros.
 
-const PADDED_HEADER_BYTES = 3;
+/** Before the message of a padded packet. */
+export const PADDED_HEADER_BYTES = 3;
 
 function plainPayload(bytes: Uint8Array, length: number): Uint8Array {
   return bytes.subarray(1, length);

@@ -1,13 +1,19 @@
 // What strangers may cost: who is answered, who is looked at, in which order, and that it is counted. Spec: 01 §1.4, 10.5.
 
 import { expect } from 'chai';
+import fc from 'fast-check';
 import { Identity } from '../../../src/core/base/identity.ts';
 import type { AdmissionOptions, Applicant } from '../../../src/core/endpoint/admission.ts';
 import type { Listener } from '../../../src/core/endpoint/listener.ts';
-import { encodeControlPacket } from '../../../src/core/wire/control-packets.ts';
+import { answerChallenge, peekChallenge } from '../../../src/core/wire/challenge.ts';
+import {
+  type ControlPacket,
+  decodeControlPacket,
+  encodeControlPacket,
+} from '../../../src/core/wire/control-packets.ts';
 import { writeIdentity } from '../../../src/core/wire/identity-fields.ts';
-import { peekChallenge } from '../../../src/core/wire/peek-challenge.ts';
 import { Bench, CraftedPeer } from '../../support/crafted-peer.ts';
+import { itSeeded } from '../../support/seed.ts';
 
 const SECOND = 1_000_000;
 
@@ -56,6 +62,22 @@ describe('strangers at a listen socket', () => {
     stage.bench.advance(SECOND / 2);
     for (let i = 0; i < 200; i++) stage.peer(`10.0.${i}.1`).askChallenge();
     expect(stage.listener.strangers.sentDatagrams).to.equal(75);
+  });
+
+  it('are not answered a thousand times at once, whatever the limit of a second', () => {
+    const stage = new Stage({ limits: { challengesPerSec: 5_000 } });
+    for (let i = 0; i < 2_000; i++) stage.peer(`10.0.${i % 250}.1`).askChallenge();
+    expect(stage.listener.strangers.sentDatagrams).to.equal(1_000);
+    stage.bench.advance(SECOND / 10);
+    for (let i = 0; i < 2_000; i++) stage.peer(`10.0.${i % 250}.1`).askChallenge();
+    expect(stage.listener.strangers.sentDatagrams).to.equal(1_500);
+  });
+
+  it('are all answered and looked at where there is no limit, in one moment as well', () => {
+    const limits = { challengesPerSec: Infinity, handshakesPerSec: Infinity };
+    const stage = new Stage({ limits });
+    expect(stage.admitted(20, (i) => `10.0.${i}.1`)).to.equal(20);
+    expect(stage.listener.strangers.sentDatagrams).to.be.at.least(20);
   });
 
   it('cost no look at their request without a cookie that is good, and leave nothing behind', () => {
@@ -210,5 +232,88 @@ describe('peekChallenge', () => {
     for (const bytes of broken.map((each) => Uint8Array.from(each))) {
       expect(peekChallenge(bytes, 0, bytes.length), String(bytes)).to.equal(undefined);
     }
+  });
+});
+
+describe('answerChallenge', () => {
+  const CHALLENGE = 0xf102_0304_8506_0708n;
+  const VERSION = 13;
+
+  /** The answer by way of objects, which must be the same. */
+  function answerOf(request: Uint8Array): Uint8Array {
+    const packet = decodeControlPacket(request, request.length);
+    if (packet?.kind !== 'challengeRequest' || packet.connectionId === 0) return new Uint8Array(0);
+    const { connectionId, timestamp: echoedTimestamp } = packet;
+    return encoded({
+      kind: 'challengeReply',
+      connectionId,
+      challenge: CHALLENGE,
+      echoedTimestamp,
+      protocolVersion: VERSION,
+    });
+  }
+
+  function quickAnswerOf(request: Uint8Array): Uint8Array {
+    const out = new Uint8Array(64);
+    return out.slice(0, answerChallenge(request, request.length, CHALLENGE, VERSION, out));
+  }
+
+  function encoded(packet: ControlPacket): Uint8Array {
+    const out = new Uint8Array(1300);
+    return out.slice(0, encodeControlPacket(packet, out));
+  }
+
+  /** A question of these fields. */
+  function padded(fields: readonly (readonly number[])[]): Uint8Array {
+    const payload = Uint8Array.from(fields.flat());
+    const request = new Uint8Array(512);
+    request.set([0x20, payload.length & 0xff, payload.length >> 8]);
+    request.set(payload.subarray(0, 509), 3);
+    return request;
+  }
+
+  it('writes what the coders of control packets do', () => {
+    const values = [0xffff_ffff, 0x8000_0001, 1, 0];
+    for (const connectionId of values) {
+      const timestamp = BigInt(connectionId) << 31n;
+      const request = encoded({ kind: 'challengeRequest', connectionId, timestamp, protocolVersion: 8 });
+      expect(quickAnswerOf(request)).to.deep.equal(answerOf(request));
+      expect(quickAnswerOf(request)).to.have.length(connectionId === 0 ? 0 : 26);
+    }
+  });
+
+  itSeeded(
+    'understands the same questions as they do: fields in any order, unknown, repeated, missing, broken',
+    (seed) => {
+      const byte = fc.integer({ min: 0, max: 255 });
+      const bytes = (count: number) => fc.array(byte, { minLength: count, maxLength: count });
+      const varInt = fc.tuple(
+        fc.array(fc.integer({ min: 128, max: 255 }), { maxLength: 3 }),
+        fc.integer({ max: 127, min: 0 }),
+      );
+      const tag = fc.tuple(fc.integer({ min: 0, max: 15 }), fc.integer({ min: 0, max: 7 }));
+      const field = fc.oneof(
+        bytes(4).map((value) => [0x0d, ...value]),
+        bytes(8).map((value) => [0x19, ...value]),
+        varInt.map(([more, last]) => [0x20, ...more, last]),
+        bytes(3).map((value) => [0x2a, 3, ...value]),
+        fc
+          .tuple(tag, fc.array(byte, { maxLength: 9 }))
+          .map(([[number, kind], rest]) => [(number << 3) | kind, ...rest]),
+      );
+      const check = fc.property(fc.array(field, { maxLength: 6 }), (fields) => {
+        const request = padded(fields);
+        expect(quickAnswerOf(request)).to.deep.equal(answerOf(request));
+      });
+      fc.assert(check, { seed, numRuns: 3_000 });
+    },
+  );
+
+  it('gives none to what is too short, or says that it is longer than it is', () => {
+    const request = encoded({ kind: 'challengeRequest', connectionId: 7, timestamp: 7n, protocolVersion: 13 });
+    expect(quickAnswerOf(request.subarray(0, 511))).to.have.length(0);
+    const liar = request.slice();
+    liar.set([0xff, 0x01], 1);
+    expect(quickAnswerOf(liar)).to.have.length(0);
   });
 });
