@@ -89,6 +89,8 @@ export class Driver {
   #onReceived(nowUs: number): void {
     const isAlone = nowUs >= this.#receivedAtUs + FLOW_US;
     this.#receivedAtUs = nowUs;
+    // In a flood most are dropped.
+    if (this.#endpoint.isIdle) return;
     if (isAlone && !this.#isSettlePlanned) this.settle(nowUs);
     else this.poke();
   }

@@ -220,6 +220,12 @@ export class Endpoint {
 
   // ---- out
 
+  /** Since all was polled last, nothing came of what came in. False as well where ICE might have something to say. */
+  get isIdle(): boolean {
+    const hasWork = this.#dirty.length > 0 || this.#dirtyListeners.size > 0 || this.#events.length > 0;
+    return !hasWork && this.rendezvous.ground === undefined;
+  }
+
   /** Fills `slot` with the next datagram of anyone who has one; false if nobody has, and all are settled. */
   pollTransmit(slot: TransmitSlot, nowUs: number): boolean {
     if (this.#dirtyListeners.size > 0 && this.#pollListeners(slot)) return true;

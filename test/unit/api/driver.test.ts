@@ -43,4 +43,14 @@ describe('the crank', () => {
     expect(answers).to.have.length(5);
     expect(defer.callCount).to.be.greaterThan(0);
   });
+
+  itSeeded('stands still while nothing comes of what strangers send', async (seed) => {
+    const { network, defer } = await echoPair(seed);
+    const { platform } = network.host('stranger');
+    const [server = ''] = await platform.resolve('server');
+    const port = platform.openUdp({ address: '::', port: 0 }, { onDatagram: () => {} });
+    for (let i = 0; i < 5; i++) port.send(new Uint8Array(600).fill(0x22), 600, { address: server, port: 27_015 });
+    await network.advance(MS);
+    expect(defer.callCount).to.equal(0);
+  });
 });
