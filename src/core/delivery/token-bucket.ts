@@ -6,6 +6,8 @@ import { MAX_DATAGRAM_BYTES } from '../wire/data-packet.ts';
 const BURST_BYTES = 1248;
 /** A timer that is late must not cost rate; one that is later than this was not a timer but a stall. */
 const MAX_CATCH_UP_US = 50_000;
+/** Who fills the buffer again whenever there is room has nothing to send for a moment now and then. */
+const MAX_IDLE_CREDIT_US = 3_000;
 /** So much goes out in one turn; then the rest of the process gets its chance. */
 const MAX_TURN_PACKETS = 128;
 const MAX_TURN_BYTES = MAX_TURN_PACKETS * MAX_DATAGRAM_BYTES;
@@ -29,8 +31,8 @@ export class TokenBucket {
   refill(nowUs: number, isBusy: boolean): void {
     const earned = ((nowUs - this.#refilledAtUs) * this.rateBytesPerSec) / 1e6;
     this.#refilledAtUs = nowUs;
-    const burst = this.#wasBusy ? Math.max(BURST_BYTES, (this.rateBytesPerSec * MAX_CATCH_UP_US) / 1e6) : BURST_BYTES;
-    this.#tokens = Math.min(this.#tokens + earned, burst);
+    const keptUs = this.#wasBusy ? MAX_CATCH_UP_US : MAX_IDLE_CREDIT_US;
+    this.#tokens = Math.min(this.#tokens + earned, Math.max(BURST_BYTES, (this.rateBytesPerSec * keptUs) / 1e6));
     this.#wasBusy = isBusy;
     if (nowUs < this.#turnAtUs + TURN_US) return;
     this.#turnAtUs = nowUs;

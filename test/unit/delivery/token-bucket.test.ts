@@ -42,6 +42,16 @@ describe('TokenBucket', () => {
     expect(bucket.isOpen).to.equal(false);
   });
 
+  it('saves three milliseconds at a high rate while there is nothing to send', () => {
+    const bucket = bucketAt(10_000_000);
+    bucket.refill(START_US + 1000 * MS, false);
+    bucket.refill(START_US + 2000 * MS, false);
+    bucket.spend(30_000);
+    expect(bucket.isOpen).to.equal(true);
+    bucket.spend(1);
+    expect(bucket.isOpen).to.equal(false);
+  });
+
   it('makes up for a timer that was late while data waited', () => {
     const bucket = bucketAt(1_000_000);
     bucket.spend(1248);
