@@ -29,6 +29,8 @@ export class Pair {
   readonly to: NetAddress;
   state: 'waiting' | 'inProgress' | 'succeeded' | 'failed' = 'waiting';
   check: ConnectivityCheck | undefined;
+  /** The peer has nominated it, before we knew that it works: who repeats a nomination from elsewhere gets no further. */
+  isNominated = false;
   /** Transaction of the last nomination, to tell a retransmission from a new one. */
   nomination = '';
   requestsSent = 0;

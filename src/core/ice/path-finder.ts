@@ -169,7 +169,8 @@ export class PathFinder implements Timed, Checker {
     const transaction = latin1(request.transactionId);
     if (request.has(StunAttribute.UseCandidate) && !this.isControlling && pair.nomination !== transaction) {
       pair.nomination = transaction;
-      this.#wanted = pair;
+      if (pair.state === 'succeeded') this.#wanted = pair;
+      else pair.isNominated = true;
       this.#reconsider(nowUs);
     }
     if (pair.state !== 'succeeded') {
@@ -204,7 +205,8 @@ export class PathFinder implements Timed, Checker {
     if (pair === this.#nominated && check.content.nominates) {
       this.#nominated = undefined;
       if (this.isControlling) this.#select(pair, nowUs);
-    }
+    } else if (pair.isNominated && !this.isControlling) this.#wanted = pair;
+    pair.isNominated = false;
     this.#reconsider(nowUs);
     this.handleTimeout(nowUs);
   }
@@ -229,6 +231,7 @@ export class PathFinder implements Timed, Checker {
       pair.state = 'failed';
       pair.failures++;
       pair.streak = 0;
+      pair.isNominated = false;
       this.#planProbe(pair, nowUs);
     }
     this.#reconsider(nowUs);
